@@ -1,0 +1,9 @@
+"""Artifacts: what stages leave behind, whole or not at all.
+
+An artifact is a folder with zarr arrays, tables and a ``manifest.json`` that was written last
+and knows the digest of every other part.
+"""
+
+from fornix.store.artifact import Artifact, Draft, Recipe, Target, adopt, create, open_artifact
+
+__all__ = ["Artifact", "Draft", "Recipe", "Target", "adopt", "create", "open_artifact"]

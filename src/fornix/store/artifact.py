@@ -1,0 +1,300 @@
+"""Create, commit, adopt, open and verify artifacts.
+
+Life of an artifact at ``cache/features/vit-1a2b3c4d5e6f``:
+
+1. ``create`` opens a draft in the sibling folder ``.vit-1a2b3c4d5e6f.partial``.
+2. The stage writes parts into it: zarr groups, parquet tables, JSON, any file.
+3. On leaving the block, every part is digested, ``manifest.json`` is written last, and the
+   folder is renamed into place. A path that exists is whole; a crash leaves a ``.partial``.
+
+Snakemake deletes a job's output (the manifest) before it starts the job, also when the job was
+killed after its artifact was committed but before Snakemake noted it. A twin of the manifest,
+``.manifest.json``, survives that: ``adopt`` finds it, checks the recipe and every digest, and
+puts the manifest back, so that nothing finished is computed twice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fornix.errors import FornixError
+from fornix.store.digests import combine, part_digest
+from fornix.store.provenance import Meter
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+MANIFEST = "manifest.json"
+TWIN = ".manifest.json"
+FORMAT = 1
+SHARD_BYTES = 64 << 20
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a job's artifact goes, and which code makes it.
+
+    Attributes
+    ----------
+    path
+        Folder of the artifact.
+    code
+        Module or file -> digest of every source file that the stage imports from fornix.
+    versions
+        Library -> version, for those that decide the stage's numbers.
+    """
+
+    path: Path
+    code: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What an artifact is made from; two equal recipes make equal artifacts.
+
+    Attributes
+    ----------
+    stage
+        Name of the stage.
+    section
+        The settings, JSON-like.
+    inputs
+        Input name -> digest of the contents that were read (not of their paths).
+    """
+
+    stage: str
+    section: Mapping[str, Any]
+    inputs: Mapping[str, str]
+
+    def describe(self, target: Target) -> dict[str, Any]:
+        """Return the recipe with the code and versions that carry it out."""
+        return {
+            "stage": self.stage,
+            "section": dict(self.section),
+            "inputs": dict(self.inputs),
+            "code": dict(target.code),
+            "versions": dict(target.versions),
+        }
+
+
+class Draft:
+    """An artifact in the making: a private folder and the writers for its parts."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.notes: dict[str, Any] = {}
+
+    def note(self, **values: Any) -> None:
+        """Add JSON-like facts to the provenance record (counts, throughput, warnings)."""
+        self.notes.update(values)
+
+    def file(self, name: str) -> Path:
+        """Return the path at which to write a part of any other format."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a JSON part."""
+        self.file(name).write_text(_dumps(value), encoding="utf-8")
+
+    def write_table(self, name: str, table: pd.DataFrame) -> None:
+        """Write a table as ``<name>.parquet``."""
+        table.to_parquet(self.file(f"{name}.parquet"), index=False, compression="zstd")
+
+    def write_dataset(
+        self, name: str, dataset: xr.Dataset, *, along: str, append: bool = False
+    ) -> None:
+        """Write (or append to) a sharded zarr v3 group ``<name>.zarr``.
+
+        Parameters
+        ----------
+        name
+            Name of the part.
+        dataset
+            Variables with named dimensions, coordinates and ``units`` in their attributes.
+        along
+            The dimension that is cut into chunks, as the part will be read: ``stimulus`` for
+            features, ``unit`` for solvers. The other dimensions stay whole.
+        append
+            Append along ``along`` to what was written before.
+        """
+        path = self.file(f"{name}.zarr")
+        # zarr v3 specifies variable-length strings, and not numpy's fixed-length ones.
+        text = {key: v.astype(object) for key, v in dataset.variables.items() if v.dtype.kind == "U"}
+        dataset = dataset.assign({key: v for key, v in text.items() if key in dataset.data_vars})
+        dataset = dataset.assign_coords({k: v for k, v in text.items() if k in dataset.coords})
+        if append and path.exists():
+            dataset.to_zarr(path, append_dim=along, consolidated=False, zarr_format=3)
+            return
+        encoding = {
+            str(key): _chunking(variable, along)
+            for key, variable in dataset.variables.items()
+            if variable.ndim and variable.size and variable.dtype.kind not in "OUT"
+        }
+        dataset.to_zarr(path, mode="w", consolidated=False, zarr_format=3, encoding=encoding)
+
+
+def _chunking(variable: xr.Variable, along: str) -> dict[str, tuple[int, ...]]:
+    """Return chunk and shard shapes: about 1 MiB and 64 MiB, cut along one dimension."""
+    shape = dict(zip(map(str, variable.dims), variable.shape, strict=True))
+    axis = along if along in shape else next(iter(shape))
+    row_bytes = max(1, variable.nbytes // max(1, shape[axis]))
+    chunk = min(shape[axis], max(1, CHUNK_BYTES // row_bytes))
+    shard = chunk * min(max(1, SHARD_BYTES // (chunk * row_bytes)), -(-shape[axis] // chunk))
+    chunks = tuple(chunk if dim == axis else size for dim, size in shape.items())
+    shards = tuple(shard if dim == axis else size for dim, size in shape.items())
+    return {"chunks": chunks, "shards": shards}
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A committed artifact."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """Digest of all parts' contents."""
+        return str(self.manifest["digest"])
+
+    def digests(self, *names: str) -> str:
+        """Return the digest of some parts only, for inputs that read no more than these."""
+        parts = self.manifest["parts"]
+        return combine((name, parts[name]) for name in names)
+
+    def part(self, name: str) -> Path:
+        """Return the path of a part.
+
+        Raises
+        ------
+        FornixError
+            If the artifact has no such part.
+        """
+        if name not in self.manifest["parts"]:
+            problem = f"the artifact has no part '{name}'; it has {sorted(self.manifest['parts'])}"
+            raise FornixError(problem, where=str(self.path), mend="delete the folder and rerun")
+        return self.path / name
+
+    def dataset(self, name: str) -> xr.Dataset:
+        """Open ``<name>.zarr``, lazily."""
+        import xarray as xr
+
+        return xr.open_zarr(self.part(f"{name}.zarr"), consolidated=False, chunks=None)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Read ``<name>.parquet``."""
+        import pandas as pd
+
+        return pd.read_parquet(self.part(f"{name}.parquet"))
+
+    def json(self, name: str) -> Any:
+        """Read a JSON part."""
+        return json.loads(self.part(name).read_text(encoding="utf-8"))
+
+    def damage(self) -> list[str]:
+        """Return the parts that are missing or whose contents have changed since the commit."""
+        return [
+            name
+            for name, digest in self.manifest["parts"].items()
+            if not (self.path / name).exists() or part_digest(self.path / name) != digest
+        ]
+
+    def verify(self) -> None:
+        """Raise FornixError if any part isn't what was committed."""
+        if damage := self.damage():
+            problem = f"parts of the artifact were changed or lost: {', '.join(damage)}"
+            raise FornixError(problem, where=str(self.path), mend="delete the folder and rerun")
+
+
+def open_artifact(path: Path | str) -> Artifact:
+    """Open an artifact by its folder or its manifest.
+
+    Raises
+    ------
+    FornixError
+        If there is no whole artifact.
+    """
+    path = Path(path)
+    folder = path.parent if path.name == MANIFEST else path
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        problem = "no artifact here: the folder has no manifest.json"
+        raise FornixError(problem, where=str(folder), mend="run the study to make it") from None
+    except (OSError, ValueError) as error:
+        problem = f"the manifest can't be read: {error}"
+        raise FornixError(problem, where=str(folder), mend="delete the folder and rerun") from None
+    return Artifact(folder, manifest)
+
+
+def adopt(target: Target, recipe: Recipe) -> bool:
+    """Return True if the artifact is already there, made by this very recipe and undamaged."""
+    twin = target.path / TWIN
+    try:
+        manifest = json.loads(twin.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    if manifest["recipe"] != json.loads(_dumps(recipe.describe(target))):
+        return False
+    if Artifact(target.path, manifest).damage():
+        return False
+    _write_atomically(target.path / MANIFEST, _dumps(manifest))
+    return True
+
+
+@contextmanager
+def create(target: Target, recipe: Recipe) -> Iterator[Draft]:
+    """Open a draft; commit it on leaving the block, or throw it away on an exception."""
+    draft_path = target.path.with_name(f".{target.path.name}.partial")
+    shutil.rmtree(draft_path, ignore_errors=True)
+    draft_path.mkdir(parents=True)
+    draft, meter = Draft(draft_path), Meter()
+    try:
+        yield draft
+    except BaseException:
+        shutil.rmtree(draft_path, ignore_errors=True)
+        raise
+    parts = {part.name: part_digest(part) for part in sorted(draft_path.iterdir())}
+    manifest = {
+        "format": FORMAT,
+        "digest": combine(parts.items()),
+        "parts": parts,
+        "recipe": recipe.describe(target),
+        "notes": draft.notes,
+        "provenance": meter.record(),
+    }
+    for name in (TWIN, MANIFEST):
+        _write_atomically(draft_path / name, _dumps(manifest))
+    _sync(draft_path)
+    shutil.rmtree(target.path, ignore_errors=True)
+    draft_path.rename(target.path)
+
+
+def _sync(folder: Path) -> None:
+    """Flush every file of a folder to the disk, so that the rename can't outrun the contents."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"

@@ -1,0 +1,50 @@
+"""Who made an artifact, when, where, at what cost."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import subprocess
+import time
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import fornix
+
+
+class Meter:
+    """Measures a stage from its start to :meth:`record`."""
+
+    def __init__(self) -> None:
+        self._wall = time.perf_counter()
+        self._cpu = time.process_time()
+        self._started = datetime.now(UTC)
+
+    def record(self) -> dict[str, Any]:
+        """Return the provenance: time stamps (UTC), costs, host, versions of fornix."""
+        return {
+            "started": self._started.isoformat(timespec="seconds"),
+            "wall_s": round(time.perf_counter() - self._wall, 3),
+            "cpu_s": round(time.process_time() - self._cpu, 3),
+            # Linux counts ru_maxrss in KiB.
+            "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            "host": platform.node(),
+            "platform": platform.platform(),
+            "python": platform.python_version(),
+            "cpus": os.cpu_count(),
+            "fornix": fornix.__version__,
+            "commit": git_commit(),
+        }
+
+
+@cache
+def git_commit() -> str:
+    """Return the commit of the working directory's repository, ``+`` if it has changes."""
+    try:
+        call = ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
+        found = subprocess.run(call, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return found.stdout.strip()

@@ -1,0 +1,82 @@
+"""The study: the root of the file, and what its parts must agree on."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from fornix.errors import did_you_mean
+from fornix.study.base import Name, Section
+from fornix.study.claims import Claim
+from fornix.study.datasets import Dataset, RdmDataset
+from fornix.study.features import Features
+from fornix.study.fits import Fit
+from fornix.study.report import Report
+from fornix.study.responses import RdmResponses, Responses
+from fornix.study.scores import Scores
+
+
+class Paper(Section):
+    """The publication that a study reproduces."""
+
+    citation: str = Field("", description="authors, year, title, journal")
+    doi: str = Field("", description="digital object identifier")
+
+
+class Compute(Section):
+    """How jobs run. Nothing here changes a section's digest."""
+
+    threads: int = Field(
+        1,
+        ge=1,
+        description="numeric threads a job. Fixed by the study, not by --cores, so that sums are "
+        "added in the same order on any machine",
+    )
+    memory_mb: int = Field(4000, ge=500, description="memory a job asks for, MB")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where torch models run")
+
+
+class Study(Section):
+    """One study file."""
+
+    name: Name = Field(description="name of the study; results go to results/<name>/")
+    title: str = Field("", description="one line for the report")
+    paper: Paper = Field(default_factory=Paper, description="what is reproduced")
+    seed: int = Field(0, ge=0, description="seed of everything random")
+    datasets: dict[Name, Dataset] = Field(description="recordings and stimuli", min_length=1)
+    responses: dict[Name, Responses] = Field(description="preprocessing", min_length=1)
+    features: dict[Name, Features] = Field({}, description="stimulus features")
+    fits: dict[Name, Fit] = Field(description="models", min_length=1)
+    scores: Scores = Field(default_factory=Scores, description="evaluation")
+    claims: list[Claim] = Field([], description="what the paper says")
+    report: Report = Field(default_factory=Report, description="the page")
+    compute: Compute = Field(default_factory=Compute, description="resources")
+    variants: dict[Name, dict[str, Any]] = Field(
+        {}, description="named overrides, merged into the study by `variant=NAME`"
+    )
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Study:
+        def known(kind: str, name: str, names: dict[str, Any], where: str) -> None:
+            if name not in names:
+                msg = f"{where} names {kind} '{name}', which isn't defined; "
+                raise ValueError(msg + did_you_mean(name, names))
+
+        for name, responses in self.responses.items():
+            where = f"responses.{name}.dataset"
+            known("dataset", responses.dataset, self.datasets, where)
+            is_rdm = isinstance(self.datasets[responses.dataset], RdmDataset)
+            if is_rdm != isinstance(responses, RdmResponses):
+                msg = f"{where}: kind {responses.kind} and dataset '{responses.dataset}' don't fit"
+                raise ValueError(msg + "; rdms responses come from an rdms dataset, and only they")
+        for name, features in self.features.items():
+            known("dataset", features.dataset, self.datasets, f"features.{name}.dataset")
+        for name, fit in self.fits.items():
+            known("responses", fit.responses, self.responses, f"fits.{name}.responses")
+            for used in getattr(fit, "features", []):
+                known("features", used, self.features, f"fits.{name}.features")
+        for i, claim in enumerate(self.claims):
+            for select in filter(None, (claim.scores, getattr(claim, "than", None))):
+                known("fit", select.fit, self.fits, f"claims[{i}].fit")
+        return self

@@ -1,0 +1,52 @@
+"""Worlds: the simulators a study can name, and what each of them plants."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from fornix.study.base import Section
+
+
+class ShapesWorld(Section):
+    """fMRI of people who look at procedurally drawn shapes.
+
+    Each region's voxels answer linearly to one planted layer of the stimuli (a level of the
+    Gabor pyramid, the category, the position); every trial adds independent noise, so that the
+    noise ceiling of the mean over repeats is known.
+    """
+
+    name: Literal["shapes"]
+    n_subjects: int = Field(3, ge=1, le=99, description="people")
+    n_sessions: int = Field(2, ge=1, description="sessions a person")
+    n_runs: int = Field(2, ge=1, description="runs a session; each shows every image once")
+    n_images: int = Field(96, ge=16, description="distinct images")
+    image_size: int = Field(64, ge=32, description="image side, pixels")
+    n_voxels: int = Field(60, ge=8, description="voxels a region")
+    repetition_time: float = Field(2.0, gt=0, description="TR, s")
+    trial_interval: float = Field(6.0, gt=0, description="time from one image to the next, s")
+    noise_ceiling: float = Field(
+        0.6,
+        gt=0,
+        lt=1,
+        description="share of the variance of a voxel's mean response over all repeats that the "
+        "images explain",
+    )
+    planted: dict[str, str] = Field(
+        {
+            "V1": "gabor/level1",
+            "V2": "gabor/level3",
+            "LOC": "content/category",
+            "IPS": "content/position",
+        },
+        description="region -> the layer that drives it",
+    )
+    seed: int = Field(0, ge=0, description="seed of the world")
+
+    def subjects(self) -> list[str]:
+        """Return the subject labels that this world will write."""
+        return [f"{i + 1:02d}" for i in range(self.n_subjects)]
+
+
+World = ShapesWorld
