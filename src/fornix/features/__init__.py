@@ -1,0 +1,1 @@
+"""What models make of the stimuli, one module a kind of extractor."""

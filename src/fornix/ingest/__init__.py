@@ -1,0 +1,1 @@
+"""Datasets in: the BIDS index, events, stimuli, checks and fetchers."""

@@ -1,0 +1,1 @@
+"""What is fitted, one module a kind."""

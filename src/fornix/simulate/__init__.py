@@ -1,0 +1,1 @@
+"""Worlds: BIDS datasets with a planted truth."""

@@ -1,0 +1,1 @@
+"""One module a stage: a section and paths in, one artifact out."""

@@ -131,7 +131,9 @@ class Draft:
         """
         path = self.file(f"{name}.zarr")
         # zarr v3 specifies variable-length strings, and not numpy's fixed-length ones.
-        text = {key: v.astype(object) for key, v in dataset.variables.items() if v.dtype.kind == "U"}
+        text = {
+            key: v.astype(object) for key, v in dataset.variables.items() if v.dtype.kind == "U"
+        }
         dataset = dataset.assign({key: v for key, v in text.items() if key in dataset.data_vars})
         dataset = dataset.assign_coords({k: v for k, v in text.items() if k in dataset.coords})
         if append and path.exists():
@@ -191,7 +193,8 @@ class Artifact:
         """Open ``<name>.zarr``, lazily."""
         import xarray as xr
 
-        return xr.open_zarr(self.part(f"{name}.zarr"), consolidated=False, chunks=None)
+        path = self.part(f"{name}.zarr")
+        return xr.open_dataset(path, engine="zarr", consolidated=False, chunks=None)
 
     def table(self, name: str) -> pd.DataFrame:
         """Read ``<name>.parquet``."""
@@ -278,8 +281,20 @@ def create(target: Target, recipe: Recipe) -> Iterator[Draft]:
     for name in (TWIN, MANIFEST):
         _write_atomically(draft_path / name, _dumps(manifest))
     _sync(draft_path)
+    _keep_foreign_files(target.path, draft_path)
     shutil.rmtree(target.path, ignore_errors=True)
     draft_path.rename(target.path)
+
+
+def _keep_foreign_files(old: Path, new: Path) -> None:
+    """Move what a user put beside the old artifact's parts into the new folder."""
+    try:
+        parts = json.loads((old / TWIN).read_text(encoding="utf-8"))["parts"]
+    except (OSError, ValueError):
+        return
+    for path in old.iterdir():
+        if path.name not in {*parts, TWIN, MANIFEST} and not (new / path.name).exists():
+            path.rename(new / path.name)
 
 
 def _sync(folder: Path) -> None:

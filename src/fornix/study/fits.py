@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -30,6 +30,7 @@ class RidgeFit(Section):
     One penalty a unit, chosen by an inner grouped cross-validation on the training samples.
     """
 
+    task: ClassVar[str] = "encoding"
     kind: Literal["ridge"]
     responses: Name = Field(description="a name in responses")
     features: list[Name] = Field(description="names in features", min_length=1)
@@ -52,6 +53,7 @@ class ClassifierFit(Section):
     classes are "this window" against the mean of the ``baseline`` interval of the same trials.
     """
 
+    task: ClassVar[str] = "decoding"
     kind: Literal["classifier"]
     responses: Name = Field(description="a name in responses")
     label: str = Field("trial_type", description="sample column to decode")
@@ -83,11 +85,13 @@ class ClassifierFit(Section):
 class RsaFit(Section):
     """RSA: dissimilarities of the features against those of the brain."""
 
+    task: ClassVar[str] = "rsa"
     kind: Literal["rsa"]
     responses: Name = Field(description="a name in responses")
     features: list[Name] = Field(description="names in features", min_length=1)
     distance: Literal["correlation", "euclidean", "cityblock"] = Field(
-        "correlation", description="of features; layers of one feature use absolute difference, "
+        "correlation",
+        description="of features; layers of one feature use absolute difference, "
         "indicator layers (columns) use disagreement",
     )
     brain_distance: Literal["correlation", "euclidean"] = Field(

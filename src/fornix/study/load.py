@@ -37,7 +37,9 @@ def load_study(path: Path | str, variant: str | None = None) -> Study:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         problem = f"can't read the study file: {error}"
-        raise FornixError(problem, where=str(path), mend="see config/studies/ for examples") from None
+        raise FornixError(
+            problem, where=str(path), mend="see config/studies/ for examples"
+        ) from None
     try:
         raw = yaml.safe_load(text)
         lines = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -136,7 +138,9 @@ def _find(node: yaml.Node | None, location: tuple[int | str, ...]) -> tuple[int,
                 line = key.start_mark.line + 1
             elif i < len(location) - 1:
                 continue  # a union's tag: not a key of the file
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        elif (
+            isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value)
+        ):
             node = node.value[step]
             line = node.start_mark.line + 1
         path.append(str(step))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from fornix.study.base import Section
+from fornix.study.fits import Fit
 
 
 class Scores(Section):
@@ -23,3 +24,10 @@ class Scores(Section):
         description="units below this ceiling are left out of region means (share of variance)",
     )
     confidence: float = Field(0.95, gt=0, lt=1, description="level of the intervals")
+
+
+class Evaluation(Section):
+    """What one evaluate job is made from: a fit and how fits are judged."""
+
+    fit: Fit
+    scores: Scores

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, model_validator
 
 from fornix.errors import did_you_mean
 from fornix.study.base import Name, Section
 from fornix.study.claims import Claim
+from fornix.study.compute import Compute
 from fornix.study.datasets import Dataset, RdmDataset
 from fornix.study.features import Features
 from fornix.study.fits import Fit
@@ -22,19 +23,6 @@ class Paper(Section):
 
     citation: str = Field("", description="authors, year, title, journal")
     doi: str = Field("", description="digital object identifier")
-
-
-class Compute(Section):
-    """How jobs run. Nothing here changes a section's digest."""
-
-    threads: int = Field(
-        1,
-        ge=1,
-        description="numeric threads a job. Fixed by the study, not by --cores, so that sums are "
-        "added in the same order on any machine",
-    )
-    memory_mb: int = Field(4000, ge=500, description="memory a job asks for, MB")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where torch models run")
 
 
 class Study(Section):

@@ -1,0 +1,1 @@
+"""How models are fitted: splits, and later the torch loop."""

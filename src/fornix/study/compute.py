@@ -1,0 +1,22 @@
+"""``compute``: what a job may use. Nothing here changes a section's digest."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from fornix.study.base import Section
+
+
+class Compute(Section):
+    """The resources of one job."""
+
+    threads: int = Field(
+        1,
+        ge=1,
+        description="numeric threads a job. Fixed by the study, not by --cores, so that sums are "
+        "added in the same order on any machine",
+    )
+    memory_mb: int = Field(4000, ge=500, description="memory a job asks for, MB")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where torch models run")

@@ -1,0 +1,30 @@
+"""What all tests share: the real recordings, and numeric threads that stay at one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[variable] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+PROJECT = Path(__file__).parents[1]
+REAL_DATA = Path(os.environ.get("FORNIX_REAL_DATA", "../shared/data"))
+if not REAL_DATA.is_absolute():
+    REAL_DATA = PROJECT / REAL_DATA
+
+
+@pytest.fixture
+def real_data():
+    """Return the folder of one real dataset, or skip with the reason."""
+
+    def folder(name: str) -> Path:
+        path = REAL_DATA / name
+        if not path.exists():
+            pytest.skip(f"no real recordings at {path} (set FORNIX_REAL_DATA)")
+        return path
+
+    return folder
