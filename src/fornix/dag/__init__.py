@@ -1,1 +1,1 @@
-"""From a study to jobs: which artifacts there will be, what each depends on, and why it would run."""
+"""From a study to jobs: what there will be, what each depends on, why it would run."""

@@ -44,6 +44,10 @@ class Study(Section):
         {}, description="named overrides, merged into the study by `variant=NAME`"
     )
 
+    def identity(self) -> dict[str, Any]:
+        """Leave out resources, which change no number, and the variants that weren't taken."""
+        return self.model_dump(mode="json", exclude={"compute", "variants"})
+
     @model_validator(mode="after")
     def _names_exist(self) -> Study:
         def known(kind: str, name: str, names: dict[str, Any], where: str) -> None:

@@ -1,0 +1,73 @@
+# make demo    set up, run the built-in study, say where its report is
+# make test    set up, pass the tests
+# make lint    ruff, mypy, snakefmt, and whether the schema is current
+# make bench   run the benchmarks side by side, write benchmarks/RESULTS.md
+# make docs    build the documentation into site/
+# make lock    resolve anew and write envs/constraints.txt
+#
+# Every target sets up what it needs in .venv/ once, and takes no time for it after that.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+CORES ?= 2
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+TESTS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench docs lock clean
+
+help:
+	@sed -n '/^# make/s/^# //p' Makefile
+
+demo: $(VENV)/.ready
+	@echo "fornix: running the built-in study (config/studies/demo.yaml)"
+	@$(BIN)/snakemake --cores $(CORES) --configfile config/studies/demo.yaml
+	@echo results/demo/report.html
+
+test: $(VENV)/.ready-dev
+	@echo "fornix: running the tests"
+	@$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered $(TESTS)
+
+lint: $(VENV)/.ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/fornix schema --check
+
+bench: $(VENV)/.ready-dev
+	$(BIN)/python benchmarks/run.py
+
+docs: $(VENV)/.ready-dev
+	$(BIN)/mkdocs build --strict --quiet
+	@echo site/index.html
+
+lock:
+	rm -rf .venv-lock
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip --quiet install --editable '.[dev,slurm]'
+	{ sed -n '/^#/p' envs/constraints.txt; \
+	  .venv-lock/bin/python -m pip freeze --exclude-editable --exclude fornix \
+	  | sed -E 's/(==[^+]+)\+.*/\1/'; } > envs/constraints.new
+	mv envs/constraints.new envs/constraints.txt
+	rm -rf .venv-lock
+
+clean:
+	rm -rf $(VENV) site htmlcov .coverage
+
+$(VENV)/bin/python:
+	@echo "fornix: making a virtual environment in $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "fornix: needs Python 3.11 or newer (make PYTHON=/path/to/python3.11)"; exit 2; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.ready: pyproject.toml envs/constraints.txt | $(VENV)/bin/python
+	@echo "fornix: installing the package and its libraries, some minutes the first time"
+	@$(PIP) install --constraint envs/constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready
+	@echo "fornix: installing what the tests need"
+	@$(PIP) install --constraint envs/constraints.txt --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,39 @@
+# Fornix: one study file in, one report out.
+#
+#     snakemake --cores 2 --configfile config/studies/<study>.yaml [--config variant=mini]
+#
+# The study becomes a graph of jobs (src/fornix/dag/graph.py); each rule is one stage of it.
+import sys
+
+from fornix.dag.workflow import open_or_exit
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: f"{workflow.basedir}/config/config.yaml"
+
+
+WORKFLOW = open_or_exit(config, workflow.overwrite_configfiles)
+FORNIX = f"{sys.executable} -m fornix"
+COMPUTE = WORKFLOW.study.compute
+
+
+onstart:
+    WORKFLOW.lock()
+
+
+rule all:
+    default_target: True
+    input:
+        WORKFLOW.targets,
+
+
+include: "rules/simulate.smk"
+include: "rules/fetch.smk"
+include: "rules/ingest.smk"
+include: "rules/preprocess.smk"
+include: "rules/features.smk"
+include: "rules/fit.smk"
+include: "rules/evaluate.smk"
+include: "rules/report.smk"

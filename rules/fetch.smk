@@ -1,0 +1,18 @@
+# A dataset comes from OpenNeuro.
+rule fetch:
+    output:
+        "cache/datasets/{job}/manifest.json",
+    log:
+        "logs/fetch/{job}.log",
+    benchmark:
+        "logs/fetch/{job}.tsv"
+    wildcard_constraints:
+        job=WORKFLOW.slugs("fetch"),
+    threads: COMPUTE.threads
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 720 * attempt,
+    params:
+        **WORKFLOW.params("fetch"),
+    shell:
+        "{FORNIX} fetch {WORKFLOW.study_file} {params.call} 2> >(tee {log} >&2)"

@@ -1,0 +1,24 @@
+# The study ends in a page and its tables.
+rule report:
+    input:
+        WORKFLOW.inputs("report"),
+    output:
+        "results/{job}/manifest.json",
+        "results/{job}/report.html",
+        "results/{job}/scores.parquet",
+        "results/{job}/scores.csv",
+        "results/{job}/claims.json",
+    log:
+        "logs/report/{job}.log",
+    benchmark:
+        "logs/report/{job}.tsv"
+    wildcard_constraints:
+        job=WORKFLOW.slugs("report"),
+    threads: COMPUTE.threads
+    resources:
+        mem_mb=lambda wildcards, attempt: COMPUTE.memory_mb * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        **WORKFLOW.params("report"),
+    shell:
+        "{FORNIX} report {WORKFLOW.study_file} {params.call} 2> >(tee {log} >&2)"

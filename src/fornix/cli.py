@@ -1,0 +1,155 @@
+"""The command line: one thin command a stage, and those that look before or after a run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from fornix import __version__
+from fornix.errors import FornixError
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+STAGES = {
+    "simulate": "write a simulated BIDS dataset with a planted truth",
+    "fetch": "download a dataset from OpenNeuro",
+    "ingest": "index a dataset: recordings, events, stimuli",
+    "preprocess": "turn one subject's recordings into responses",
+    "features": "run one model over the stimuli",
+    "fit": "fit one model to one subject",
+    "evaluate": "score one fit",
+    "report": "write the page and the tables of a study",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line; exit with 2 and one message on bad input."""
+    arguments = parser().parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except FornixError as error:
+        print(f"fornix: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    top = argparse.ArgumentParser(
+        prog="fornix",
+        description="A brain dataset and a set of AI models in, a reproducible study out.",
+        epilog="To run a whole study: snakemake --cores 2 --configfile config/studies/NAME.yaml",
+    )
+    top.add_argument("--version", action="version", version=f"fornix {__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, text: str, more: str = "") -> argparse.ArgumentParser:
+        description = f"{text[0].upper()}{text[1:]}. {more}"
+        return commands.add_parser(name, help=text, description=description)
+
+    def with_study(name: str, text: str, more: str = "") -> argparse.ArgumentParser:
+        one = command(name, text, more)
+        one.add_argument("study", metavar="STUDY", type=Path, help="study file (YAML)")
+        one.add_argument("--variant", help="one of the study's named variants")
+        return one
+
+    new = command("new", "write a commented starter study")
+    new.add_argument("name", metavar="NAME", help="name of the study, such as my_study")
+    new.add_argument("--folder", type=Path, default=Path("config/studies"), help="where to put it")
+    new.set_defaults(run=_new)
+    check = with_study("check", "check a study against its data, without running anything")
+    check.set_defaults(run=_check)
+    plan = with_study("plan", "print which jobs would run, and why each one")
+    plan.set_defaults(run=_plan)
+    for name, text in STAGES.items():
+        more = "One job of a study, by hand; the jobs above it must be done."
+        stage = with_study(name, text, more)
+        stage.add_argument("name", metavar="NAME", help="name in the study's section")
+        if name in ("preprocess", "fit"):
+            stage.add_argument("--subject", required=True, help="label, without 'sub-'")
+        stage.set_defaults(run=_stage, stage=name)
+    show = command("show", "print an artifact's shape, section, versions and history")
+    show.add_argument("path", metavar="PATH", type=Path, help="an artifact's folder or manifest")
+    show.set_defaults(run=_show)
+    schema = command("schema", "write the study file's JSON schema for editors")
+    schema.add_argument("--check", action="store_true", help="only say if the file is current")
+    schema.set_defaults(run=_schema)
+    return top
+
+
+def _stage(arguments: argparse.Namespace) -> None:
+    from importlib import import_module
+
+    from fornix.dag.graph import Graph
+    from fornix.study.load import load_study
+
+    study = load_study(arguments.study, arguments.variant)
+    # Before numpy is imported: sums must be added in the same order on any number of cores.
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(study.compute.threads)))
+    label = arguments.name if arguments.stage == "report" else ""
+    job = Graph(study, label).find(
+        arguments.stage, arguments.name, getattr(arguments, "subject", None)
+    )
+    start = time.monotonic()
+    from fornix.store import Target, open_artifact
+
+    target = Target(job.folder, job.code.modules, job.code.versions)
+    extra = {"study": arguments.study} if job.stage == "report" else {}
+    import_module(f"fornix.stages.{job.stage}").run(
+        job.section,
+        job.paths() | extra,
+        target,
+        study.compute,
+        subject=job.subject,
+        seed=job.seed,
+    )
+    made = open_artifact(job.folder).manifest["provenance"]
+    seconds = time.monotonic() - start
+    memory = f", {made['peak_memory_mb']:.0f} MB"
+    print(f"{job.title}: {job.folder} ({seconds:.1f} s{memory})", file=sys.stderr)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    from fornix.dag.check import check
+    from fornix.dag.graph import Graph
+    from fornix.dag.workflow import study_of
+
+    study, label = study_of({"study": arguments.study, "variant": arguments.variant})
+    for line in check(Graph(study, label)):
+        print(line)
+    print(f"{arguments.study}: no problem found")
+
+
+def _plan(arguments: argparse.Namespace) -> None:
+    from fornix.dag.plan import plan
+
+    for line in plan(arguments.study, arguments.variant):
+        print(line)
+
+
+def _new(arguments: argparse.Namespace) -> None:
+    from fornix.study.starter import write_starter
+
+    path = write_starter(arguments.name, arguments.folder)
+    print(f"wrote {path}\nnext: edit it, then `fornix check {path}`")
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    from fornix.store.show import show
+
+    print(show(arguments.path))
+
+
+def _schema(arguments: argparse.Namespace) -> None:
+    from fornix.study.schema import SCHEMA_FILE, write_schema
+
+    changed = write_schema(SCHEMA_FILE, dry=arguments.check)
+    if changed and arguments.check:
+        problem = "the JSON schema isn't current"
+        raise FornixError(problem, where=str(SCHEMA_FILE), mend="run `fornix schema`")
+    print(f"{SCHEMA_FILE}: {'written' if changed else 'current'}")

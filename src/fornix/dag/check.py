@@ -1,0 +1,122 @@
+"""Check a study against its data before anything is run: names, headers, events, folds.
+
+Reads headers and tables, never a recording's samples, and imports no heavy library. A study that
+passed isn't checked again until it, its data or the code of the checks change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from fornix.dag.code import code_of
+from fornix.dag.graph import Graph
+from fornix.errors import FornixError, did_you_mean
+from fornix.study.base import digest_of
+from fornix.study.features import HuggingFaceFeatures
+from fornix.study.fits import ClassifierFit
+from fornix.study.responses import RdmResponses
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fornix.ingest.index import Index
+
+
+def check_cached(graph: Graph) -> None:
+    """Check a study unless this very study, with these data and checks, has passed before."""
+    listings = {name: listing.digest for name, listing in graph.listings.items()}
+    done = [job.identity for job in graph.of("ingest") if job.manifest.exists()]
+    code = code_of("fornix.dag.check").words()
+    digest = digest_of([graph.study.identity(), listings, done, code])
+    stamp = graph.cache / "checks" / digest
+    if stamp.exists():
+        return
+    for _ in check(graph):
+        pass
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    stamp.touch()
+
+
+def check(graph: Graph) -> Iterator[str]:
+    """Check a study against its data; yield a line for everything that was looked at.
+
+    Raises
+    ------
+    FornixError
+        At the first thing that is wrong.
+    """
+    indexes: dict[str, Index] = {}
+    for name in graph.study.datasets:
+        index = _index(graph, name)
+        if index is None:
+            yield f"datasets.{name}: not made yet; it is checked when it is"
+            continue
+        indexes[name] = index
+        yield f"datasets.{name}: {_summary(index)}"
+        for note in index.checks:
+            yield f"datasets.{name}: {note['level']}: {note['where']}: {note['text']}"
+    for name, features in graph.study.features.items():
+        if isinstance(features, HuggingFaceFeatures):
+            from fornix.features.hub import available
+
+            available(features)
+            yield f"features.{name}: {features.model} can be loaded"
+    for name, responses in graph.study.responses.items():
+        if responses.dataset in indexes:
+            yield from _check_responses(graph, name, indexes[responses.dataset])
+
+
+def _index(graph: Graph, name: str) -> Index | None:
+    """Return a dataset's index: the artifact if it is current, else made anew without digests."""
+    from fornix.ingest.index import Index, build_index
+    from fornix.store import open_artifact
+
+    job = graph.find("ingest", name)
+    root = graph.root(name)
+    if name not in graph.listings:
+        return Index.read(open_artifact(job.folder)) if job.manifest.exists() else None
+    return build_index(graph.study.datasets[name], root, digests=False)
+
+
+def _summary(index: Index) -> str:
+    recordings = index.recordings
+    stimuli = f"{len(index.stimuli)} stimuli"
+    subjects = f"{recordings['subject'].nunique()} subjects"
+    return f"{subjects}, {len(recordings)} recordings, {len(index.events)} events, {stimuli}"
+
+
+def _check_responses(graph: Graph, name: str, index: Index) -> Iterator[str]:
+    from fornix.ingest.select import select_events, select_recordings
+
+    section = graph.study.responses[name]
+    fits = {key: fit for key, fit in graph.study.fits.items() if fit.responses == name}
+    where = f"responses.{name}"
+    if isinstance(section, RdmResponses):
+        return
+    suffix = {"fmri": "bold", "eeg": "eeg"}[section.kind]
+    recordings = select_recordings(
+        index.recordings, section.select, suffix=suffix, where=f"{where}.select"
+    )
+    events = index.events[index.events["recording"].isin(recordings["recording"])]
+    events = select_events(events, section.events, where=f"{where}.events")
+    conditions = events["trial_type"].nunique()
+    yield f"{where}: {len(recordings)} recordings, {len(events)} events, {conditions} conditions"
+    entities = recordings.set_index("recording")[["subject", "session", "run"]]
+    samples = events.join(entities, on="recording")
+    for key, fit in fits.items():
+        if isinstance(fit, ClassifierFit):
+            _check_classes(fit, samples, f"fits.{key}")
+            yield f"fits.{key}: every fold has two classes or more"
+
+
+def _check_classes(fit: ClassifierFit, samples: pd.DataFrame, where: str) -> None:
+    from fornix.training.splits import plan_folds
+
+    if fit.baseline is None and fit.label not in samples:
+        problem = f"the events have no column '{fit.label}' to decode"
+        mend = did_you_mean(fit.label, samples.columns)
+        raise FornixError(problem, where=f"{where}.label", mend=mend)
+    for _, one in samples.groupby("subject", sort=True):
+        table = one.reset_index(drop=True)
+        plan_folds(table, fit.cv, fit.task, None if fit.baseline else fit.label)

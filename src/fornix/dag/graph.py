@@ -1,0 +1,365 @@
+"""The jobs of a study: one node an artifact, with its path, its inputs and its identity.
+
+A job's *path* carries the digest of the settings that it and everything above it have. Its
+*params* are what Snakemake compares with the last run: settings, identities of the inputs
+(contents of datasets included) and code. Nothing here reads data beyond names and digests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fornix.dag.code import Code, code_of
+from fornix.errors import FornixError, did_you_mean
+from fornix.ingest.listing import Listing, scan
+from fornix.study.base import Section, Select, digest_of
+from fornix.study.datasets import Dataset, OpenNeuroDataset, RdmDataset, SimulatedDataset
+from fornix.study.paths import expand
+from fornix.study.scores import Evaluation
+from fornix.study.study import Study
+
+STAGES = ("simulate", "fetch", "ingest", "preprocess", "features", "fit", "evaluate", "report")
+FOLDERS = {
+    "simulate": "datasets",
+    "fetch": "datasets",
+    "ingest": "ingest",
+    "preprocess": "responses",
+    "features": "features",
+    "fit": "fits",
+    "evaluate": "scores",
+}
+REFERENCES = ("dataset", "responses", "features")
+"""Keys of a section that name other sections: their digests count, not their names."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One artifact to make.
+
+    Attributes
+    ----------
+    stage, name, subject
+        Which job of the study it is; ``subject`` is None where one job does all.
+    section
+        The typed settings that the stage gets.
+    seed
+        Seed of everything random in it.
+    folder
+        The artifact, relative to the project's root.
+    settings
+        Digest of the settings, those of the jobs above included.
+    needs
+        Input name -> job whose artifact the stage reads.
+    roots
+        Input name -> folder that the stage reads and no job has made.
+    contents
+        What is read from outside, as (name, digest of its contents).
+    kind
+        Module that does the work, by the section's kind.
+    """
+
+    stage: str
+    name: str
+    subject: str | None
+    section: Section
+    seed: int
+    folder: Path
+    settings: str
+    needs: Mapping[str, Job] = field(default_factory=dict)
+    roots: Mapping[str, Path] = field(default_factory=dict)
+    contents: tuple[tuple[str, str], ...] = ()
+    kind: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str | None]:
+        """Stage, name and subject."""
+        return self.stage, self.name, self.subject
+
+    @property
+    def manifest(self) -> Path:
+        """The file that says the artifact is whole."""
+        return self.folder / "manifest.json"
+
+    @property
+    def title(self) -> str:
+        """Return the job in words: ``fit encoding sub-01``."""
+        return " ".join([self.stage, self.name] + ([f"sub-{self.subject}"] if self.subject else []))
+
+    @property
+    def slug(self) -> str:
+        """The part of the artifact's path that Snakemake's wildcard stands for."""
+        parts = self.folder.parts
+        return "/".join(parts[2:]) if parts[0] == "cache" else "/".join(parts[1:])
+
+    @cached_property
+    def code(self) -> Code:
+        """The code that makes the artifact."""
+        return code_of(f"fornix.stages.{self.stage}", *([self.kind] if self.kind else []))
+
+    @cached_property
+    def identity(self) -> str:
+        """Digest of all that decides the artifact's bytes, as far as is known before a run."""
+        return digest_of([self.settings, self.inputs_word, self.code.words()])
+
+    @cached_property
+    def inputs_word(self) -> str:
+        """Inputs and their identities, one word each."""
+        found = {key: job.identity for key, job in self.needs.items()} | dict(self.contents)
+        return " ".join(f"{key}@{value}" for key, value in sorted(found.items()))
+
+    @cached_property
+    def params(self) -> dict[str, str]:
+        """What Snakemake compares with the last run of this job."""
+        return {
+            "section": f"section: {self.settings}",
+            "inputs": f"inputs: {self.inputs_word}",
+            "code": f"code: {' '.join(self.code.words())}",
+        }
+
+    def paths(self) -> dict[str, Path]:
+        """Return the inputs as the stage function takes them."""
+        return {key: job.folder for key, job in self.needs.items()} | dict(self.roots)
+
+
+class Graph:
+    """All jobs of a study.
+
+    Parameters
+    ----------
+    study
+        The study.
+    label
+        Name of its folder in ``results/``; differs from the study's name for a variant.
+    cache
+        Folder of the artifacts.
+    """
+
+    def __init__(self, study: Study, label: str = "", cache: Path = Path("cache")) -> None:
+        self.study = study
+        self.label = label or study.name
+        self.cache = cache
+        self.jobs: dict[tuple[str, str, str | None], Job] = {}
+        self.listings: dict[str, Listing] = {}
+        for name, dataset in study.datasets.items():
+            self._dataset(name, dataset)
+        for name in study.features:
+            self._features(name)
+        for name in study.responses:
+            self._responses(name)
+        for name in study.fits:
+            self._fit(name)
+        self._report()
+
+    def of(self, stage: str, name: str | None = None) -> Iterator[Job]:
+        """Yield the jobs of a stage, of one name if it is given."""
+        for job in self.jobs.values():
+            if job.stage == stage and name in (None, job.name):
+                yield job
+
+    def find(self, stage: str, name: str, subject: str | None = None) -> Job:
+        """Return one job.
+
+        Raises
+        ------
+        FornixError
+            If the study has no such job; says which it has.
+        """
+        if (stage, name, subject) in self.jobs:
+            return self.jobs[stage, name, subject]
+        named = list(self.of(stage, name))
+        if not named:
+            problem = f"the study has no {stage} job '{name}'"
+            mend = did_you_mean(name, {job.name for job in self.of(stage)})
+            raise FornixError(problem, where=self.study.name, mend=mend)
+        subjects = [str(job.subject) for job in named if job.subject]
+        problem = f"{stage} {name} has no job for subject {subject}"
+        mend = f"give --subject, one of: {', '.join(subjects)}" if subjects else "drop --subject"
+        raise FornixError(problem, where=self.study.name, mend=mend)
+
+    def by_slug(self, stage: str, slug: str) -> Job:
+        """Return the job of a stage whose path has this slug."""
+        return self._slugs[stage, slug]
+
+    @cached_property
+    def _slugs(self) -> dict[tuple[str, str], Job]:
+        return {(job.stage, job.slug): job for job in self.jobs.values()}
+
+    def root(self, name: str) -> Path:
+        """Return the folder that holds a dataset."""
+        dataset = self.study.datasets[name]
+        if isinstance(dataset, SimulatedDataset | OpenNeuroDataset):
+            made = "simulate" if isinstance(dataset, SimulatedDataset) else "fetch"
+            return self.jobs[made, name, None].folder / "bids"
+        return expand(dataset.path, where=f"datasets.{name}.path")
+
+    def subjects(self, name: str, suffix: str, select: Select) -> list[str]:
+        """Return the subjects of a dataset that have recordings to use."""
+        dataset = self.study.datasets[name]
+        if isinstance(dataset, SimulatedDataset):
+            found = set(dataset.world.subjects())
+        elif isinstance(dataset, OpenNeuroDataset):
+            found = set(dataset.subjects)
+        elif isinstance(dataset, RdmDataset):
+            found = set(_rdm_subjects(self.root(name), dataset.rdms))
+        else:
+            chosen = [_criteria(dataset.select), _criteria(select)]
+            found = {
+                one["sub"]
+                for one in self.listings[name].recordings(suffix)
+                if all(one.get(key) in allowed for some in chosen for key, allowed in some)
+            }
+        for one in (dataset.select if not isinstance(dataset, RdmDataset) else Select(), select):
+            found &= set(one.subject) if one.subject is not None else found
+        return sorted(found)
+
+    def _add(self, job: Job) -> Job:
+        self.jobs[job.key] = job
+        return job
+
+    def _job(
+        self,
+        stage: str,
+        name: str,
+        section: Section,
+        *,
+        needs: Mapping[str, Job],
+        subject: str | None = None,
+        seed: int = 0,
+        **rest: Any,
+    ) -> Job:
+        own = {k: v for k, v in _identity(section).items() if k not in REFERENCES}
+        # Subjects share their settings: one digest, one folder, a subfolder each.
+        above = {k.removesuffix(f"/{job.subject}"): job.settings for k, job in needs.items()}
+        settings = digest_of({"section": own, "above": above, "seed": seed})
+        folder = self.cache / FOLDERS[stage] / f"{name}-{settings}"
+        if subject is not None:
+            folder /= f"sub-{subject}"
+        job = Job(stage, name, subject, section, seed, folder, settings, dict(needs), **rest)
+        return self._add(job)
+
+    def _dataset(self, name: str, dataset: Dataset) -> None:
+        if isinstance(dataset, SimulatedDataset):
+            kind = f"fornix.simulate.{dataset.world.name}"
+            self._job("simulate", name, dataset, needs={}, kind=kind)
+        elif isinstance(dataset, OpenNeuroDataset):
+            self._job("fetch", name, dataset, needs={}, kind="fornix.ingest.openneuro")
+        root = self.root(name)
+        made = [*self.of("simulate", name), *self.of("fetch", name)]
+        contents: tuple[tuple[str, str], ...] = ()
+        if not made:
+            select = Select() if isinstance(dataset, RdmDataset) else dataset.select
+            listing = scan(root, self.cache / "listings", select.subject)
+            self.listings[name] = listing
+            contents = ((f"dataset:{name}", listing.digest[:12]),)
+        self._job(
+            "ingest",
+            name,
+            dataset,
+            needs={"dataset": made[0]} if made else {},
+            roots={"root": root},
+            contents=contents,
+        )
+
+    def _responses(self, name: str) -> None:
+        section = self.study.responses[name]
+        ingest = self.find("ingest", section.dataset)
+        suffix = {"fmri": "bold", "eeg": "eeg"}.get(section.kind, section.kind)
+        select = getattr(section, "select", Select())
+        for subject in self.subjects(section.dataset, suffix, select):
+            self._job(
+                "preprocess",
+                name,
+                section,
+                needs={"ingest": ingest},
+                subject=subject,
+                roots={"root": self.root(section.dataset)},
+                kind=f"fornix.preprocess.{section.kind}",
+            )
+
+    def _features(self, name: str) -> None:
+        section = self.study.features[name]
+        model = getattr(section, "model", None)
+        contents: tuple[tuple[str, str], ...] = ()
+        if model is not None and (folder := expand(model, where=f"features.{name}")).is_dir():
+            listing = scan(folder, self.cache / "listings")
+            contents = ((f"model:{folder.name}", listing.digest[:12]),)
+        self._job(
+            "features",
+            name,
+            section,
+            needs={"ingest": self.find("ingest", section.dataset)},
+            roots={"root": self.root(section.dataset)},
+            contents=contents,
+            kind=f"fornix.features.{section.kind}",
+        )
+
+    def _fit(self, name: str) -> None:
+        section = self.study.fits[name]
+        used = {f"features/{one}": one for one in getattr(section, "features", [])}
+        features = {key: self.find("features", one) for key, one in used.items()}
+        needs: dict[str, Job] = {}
+        for responses in list(self.of("preprocess", section.responses)):
+            fit = self._job(
+                "fit",
+                name,
+                section,
+                needs={"responses": responses, **features},
+                subject=responses.subject,
+                seed=self.study.seed,
+                kind=f"fornix.models.{section.kind}",
+            )
+            needs[f"fit/{fit.subject}"] = fit
+            needs[f"responses/{fit.subject}"] = responses
+        self._job(
+            "evaluate",
+            name,
+            Evaluation(fit=section, scores=self.study.scores),
+            needs=needs,
+            seed=self.study.seed,
+            kind=f"fornix.evaluation.{section.task}",
+        )
+
+    def _report(self) -> None:
+        keys = {
+            "ingest": "ingest/{name}",
+            "preprocess": "responses/{name}/{subject}",
+            "features": "features/{name}",
+            "fit": "fit/{name}/{subject}",
+            "evaluate": "scores/{name}",
+        }
+        needs = {
+            keys[job.stage].format(name=job.name, subject=job.subject): job
+            for job in self.jobs.values()
+            if job.stage in keys
+        }
+        settings = digest_of([self.study.identity(), self.label])
+        folder = Path("results") / self.label
+        seed, subject = self.study.seed, None
+        self._add(Job("report", self.label, subject, self.study, seed, folder, settings, needs))
+
+
+def _identity(section: Section) -> dict[str, Any]:
+    """Return a section's settings; an evaluation's without the names that its fit refers to."""
+    if isinstance(section, Evaluation):
+        fit = {k: v for k, v in section.fit.identity().items() if k not in REFERENCES}
+        return {"fit": fit, "scores": section.scores.identity()}
+    return section.identity()
+
+
+def _criteria(select: Select) -> list[tuple[str, list[str]]]:
+    """Return (key in a file name, allowed labels) for every entity that is chosen."""
+    keys = {"subject": "sub", "session": "ses", "task": "task", "run": "run"}
+    keys |= {"acquisition": "acq", "space": "space", "description": "desc"}
+    chosen = ((key, getattr(select, name)) for name, key in keys.items())
+    return [(key, labels) for key, labels in chosen if labels is not None]
+
+
+def _rdm_subjects(root: Path, pattern: str) -> list[str]:
+    """Return the labels 01, 02, ... of the subjects in an RDM archive, from its header alone."""
+    from fornix.ingest.rdms import rdm_shape
+
+    return [f"{i + 1:02d}" for i in range(rdm_shape(root, pattern)[0])]

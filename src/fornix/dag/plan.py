@@ -1,0 +1,208 @@
+"""Which jobs would run, and why each one: Snakemake's own reasons, in the words of a study."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fornix.dag.graph import STAGES, Graph, Job
+from fornix.dag.workflow import CACHE, study_of
+from fornix.errors import FornixError
+
+SNAKEFILE = Path("Snakefile")
+MAX_CHANGES = 4
+"""Changes named in one reason; more would hide the first ones."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A job that would run.
+
+    Attributes
+    ----------
+    job
+        The job.
+    cause
+        ``missing``, ``section changed``, ``input changed``, ``code changed``, ``interrupted``,
+        ``input reruns`` or Snakemake's own word for something else.
+    detail
+        What exactly changed.
+    """
+
+    job: Job
+    cause: str
+    detail: str = ""
+
+
+def plan(study: Path, variant: str | None = None) -> Iterator[str]:
+    """Yield the lines that ``fornix plan`` prints."""
+    config = {"study": str(study)} | ({"variant": variant} if variant else {})
+    graph = Graph(*study_of(config))
+    planned = reasons(config, graph)
+    if not planned:
+        yield f"{graph.label}: nothing to do, all {len(graph.jobs)} jobs are done"
+        return
+    width = max(len(one.job.title) for one in planned)
+    for one in planned:
+        detail = f": {one.detail}" if one.detail else ""
+        yield f"{one.job.title:<{width}}  {one.cause}{detail}"
+    yield f"{graph.label}: {len(planned)} of {len(graph.jobs)} jobs would run"
+
+
+def reasons(config: Mapping[str, Any], graph: Graph) -> list[Planned]:
+    """Ask Snakemake what it would run, and say why in a study's words.
+
+    Parameters
+    ----------
+    config
+        Snakemake's config: the study's path and the variant.
+    graph
+        The same study's jobs.
+
+    Returns
+    -------
+    list of Planned
+        In the order of the stages.
+    """
+    planned = []
+    for rule, output, reason in _dry_run(config):
+        if rule not in STAGES:
+            continue
+        slug = _slug(output)
+        planned.append(_explain(graph.by_slug(rule, slug), reason))
+    return sorted(planned, key=lambda one: (STAGES.index(one.job.stage), one.job.title))
+
+
+def _slug(output: str) -> str:
+    parts = Path(output).parent.parts
+    return "/".join(parts[2:] if parts[0] == "cache" else parts[1:])
+
+
+def _dry_run(config: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
+    """Return (rule, first output, Snakemake's reason) of every job that would run."""
+    from snakemake.api import SnakemakeApi
+    from snakemake.exceptions import WorkflowError
+    from snakemake.settings.enums import Quietness, RerunTrigger
+    from snakemake.settings.types import (
+        ConfigSettings,
+        DAGSettings,
+        OutputSettings,
+        ResourceSettings,
+    )
+
+    if not SNAKEFILE.exists():
+        problem = "there is no Snakefile here"
+        raise FornixError(problem, where=str(Path.cwd()), mend="cd to the project's root")
+    quiet = frozenset({Quietness.ALL})
+    words = io.StringIO()
+    with (
+        contextlib.redirect_stderr(words),
+        SnakemakeApi(OutputSettings(dryrun=True, quiet=quiet, enable_file_logging=False)) as api,
+    ):
+        try:
+            flow = api.workflow(
+                resource_settings=ResourceSettings(cores=1),
+                config_settings=ConfigSettings(config=dict(config)),
+                snakefile=SNAKEFILE,
+            )
+            triggers = frozenset({RerunTrigger.PARAMS, RerunTrigger.INPUT})
+            dag_api = flow.dag(DAGSettings(rerun_triggers=triggers, force_incomplete=True))
+            # Snakemake prints its reasons but has no public call that returns them.
+            inner = dag_api.workflow_api._workflow
+            inner._prepare_dag(
+                forceall=False, ignore_incomplete=True, lock_warn_only=True, nolock=True
+            )
+            inner._build_dag()
+            dag = inner.dag
+            return [
+                (job.rule.name, str(job.output[0]), dag.reason(job))
+                for job in dag.needrun_jobs()
+                if job.output
+            ]
+        except WorkflowError as error:
+            problem = f"Snakemake can't plan this study: {error}"
+            mend = "run `snakemake -n` for its full message"
+            raise FornixError(problem, where=str(SNAKEFILE), mend=mend) from error
+        finally:
+            logging.getLogger("snakemake").handlers.clear()
+
+
+def _explain(job: Job, reason: Any) -> Planned:
+    planned = Planned(job, str(reason))
+    if reason.forced:
+        planned = Planned(job, "forced")
+    elif reason.incomplete_output:
+        planned = Planned(job, "interrupted", "its last run didn't finish")
+    elif reason.missing_output:
+        planned = _explain_missing(job)
+    elif reason.params_changed:
+        planned = _explain_params(job, reason.params_changed)
+    elif reason.input_changed:
+        planned = Planned(job, "input changed", "another set of input files")
+    elif reason.updated_input_run:
+        makers = sorted({str(Path(str(name)).parent) for name in reason.updated_input_run})
+        planned = Planned(job, "input reruns", _some(makers))
+    return planned
+
+
+def _explain_params(job: Job, change: Any) -> Planned:
+    old, new = _words(change.only_old), _words(change.only_new)
+    for kind, cause in (("code", "code changed"), ("inputs", "input changed")):
+        if kind in old or kind in new:
+            return Planned(job, cause, _difference(old.get(kind, {}), new.get(kind, {})))
+    return Planned(job, "section changed")
+
+
+def _explain_missing(job: Job) -> Planned:
+    """Tell a first run from a changed section: the same name under another digest."""
+    above = job.folder.parent if job.subject else job.folder
+    name = above.name.rpartition("-")[0]
+    siblings = []
+    for folder in above.parent.glob(f"{name}-*"):
+        manifest = (folder / job.folder.name if job.subject else folder) / ".manifest.json"
+        if folder != above and manifest.exists():
+            siblings.append(manifest)
+    if job.folder.parts[0] != CACHE.name or not siblings:
+        return Planned(job, "missing", str(job.folder))
+    latest = max(siblings, key=lambda path: path.stat().st_mtime_ns)
+    old = json.loads(latest.read_text(encoding="utf-8"))["recipe"]["section"]
+    changes = list(_changes(old, job.section.identity()))
+    if changes:
+        return Planned(job, "section changed", _some(changes))
+    return Planned(job, "input changed", "a section above it changed")
+
+
+def _changes(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    """Yield ``key: old -> new`` for every value that differs."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in [*old, *(key for key in new if key not in old)]:
+            if path or key in new:  # a recipe may note more than the section, such as a subject
+                yield from _changes(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+    elif old != new:
+        yield f"{path} {json.dumps(old)} -> {json.dumps(new)}"
+
+
+def _words(params: set[Any]) -> dict[str, dict[str, str]]:
+    """Read ``code: a=1 b=2`` back from what Snakemake noted: kind -> word -> its digest."""
+    found: dict[str, dict[str, str]] = {}
+    for text in params:
+        kind, _, rest = str(text).strip("'\"").partition(": ")
+        pairs = (word.replace("==", "=").replace("@", "=").split("=", 1) for word in rest.split())
+        found[kind] = {pair[0]: pair[-1] for pair in pairs}
+    return found
+
+
+def _difference(old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    changed = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+    return _some(changed)
+
+
+def _some(words: list[str]) -> str:
+    more = f", and {len(words) - MAX_CHANGES} more" if len(words) > MAX_CHANGES else ""
+    return ", ".join(words[:MAX_CHANGES]) + more

@@ -1,0 +1,133 @@
+"""What the Snakefile asks for: the study of this run, checked, as a graph of jobs."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from fornix.dag.check import check_cached
+from fornix.dag.graph import Graph, Job
+from fornix.errors import FornixError
+from fornix.study.base import digest_of
+from fornix.study.load import load_study, parse_study
+from fornix.study.study import Study
+
+CACHE = Path("cache")
+RUN_KEYS = {"study", "variant"}
+"""Keys of Snakemake's config that say which study, and aren't part of it."""
+
+
+class Workflow:
+    """A study as the rules see it.
+
+    Parameters
+    ----------
+    config
+        Snakemake's config: a whole study (``--configfile``), or the key ``study`` with a path;
+        with the key ``variant``, that variant of it.
+    configfiles
+        The files that the config came from, for messages.
+
+    Raises
+    ------
+    FornixError
+        If the study is wrong, or its data are.
+    """
+
+    def __init__(self, config: Mapping[str, Any], configfiles: Sequence[Path] = ()) -> None:
+        self.study, self.label = study_of(config, configfiles)
+        self.graph = Graph(self.study, self.label, CACHE)
+        self.study_file = write_resolved(self.study, self.label)
+        check_cached(self.graph)
+        self._lock: IO[str] | None = None
+
+    def slugs(self, stage: str) -> str:
+        """Return a regular expression that matches the wildcard ``job`` of a stage's rule."""
+        return "|".join(re.escape(job.slug) for job in self.graph.of(stage)) or "none"
+
+    def inputs(self, stage: str) -> Callable[[Any], list[str]]:
+        """Return the input function of a stage's rule."""
+        return lambda wildcards: [
+            str(job.manifest) for job in self._job(stage, wildcards).needs.values()
+        ]
+
+    def params(self, stage: str) -> dict[str, Callable[[Any], str]]:
+        """Return the params of a stage's rule: what to run, and what Snakemake compares."""
+
+        def value(key: str) -> Callable[[Any], str]:
+            return lambda wildcards: self._job(stage, wildcards).params[key]
+
+        def call(wildcards: Any) -> str:
+            job = self._job(stage, wildcards)
+            return job.name + (f" --subject {job.subject}" if job.subject else "")
+
+        return {"call": call, **{key: value(key) for key in ("section", "inputs", "code")}}
+
+    def _job(self, stage: str, wildcards: Any) -> Job:
+        return self.graph.by_slug(stage, wildcards.job)
+
+    @property
+    def targets(self) -> list[str]:
+        """What a run is for: the report."""
+        return [str(job.manifest) for job in self.graph.of("report")]
+
+    def lock(self) -> None:
+        """Make sure that one run at a time works on this study here; released on any exit.
+
+        Snakemake's own lock stays behind when a run is killed, so it is off in the profile.
+        """
+        path = CACHE / "studies" / f".{self.label}.lock"
+        self._lock = path.open("a")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            problem = f"another run is working on the study '{self.label}' in this folder"
+            raise FornixError(problem, where=str(path), mend="wait for it, or stop it") from None
+        except OSError:  # a file system without locks
+            return
+
+
+def study_of(config: Mapping[str, Any], configfiles: Sequence[Path] = ()) -> tuple[Study, str]:
+    """Return the study that a Snakemake config means, and the name of its results folder."""
+    variant = config.get("variant")
+    if set(config) <= RUN_KEYS:
+        if "study" not in config:
+            problem, mend = "no study given", "use --configfile config/studies/<study>.yaml"
+            raise FornixError(problem, where="the config", mend=mend)
+        study = load_study(config["study"], variant)
+    else:
+        raw = {key: value for key, value in config.items() if key not in RUN_KEYS}
+        source = str(configfiles[0]) if configfiles else "the config"
+        text = configfiles[0].read_text(encoding="utf-8") if configfiles else ""
+        lines = yaml.compose(text, Loader=yaml.SafeLoader)
+        study = parse_study(raw, source=source, variant=variant, lines=lines)
+    return study, f"{study.name}-{variant}" if variant else study.name
+
+
+def write_resolved(study: Study, label: str) -> Path:
+    """Write the study, defaults filled in, under a name that changes with its content."""
+    values = study.model_dump(mode="json", exclude={"variants"})
+    path = CACHE / "studies" / f"{label}-{digest_of(values)}.yaml"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    return path
+
+
+def open_or_exit(config: Mapping[str, Any], configfiles: Sequence[Path | str]) -> Workflow:
+    """Open the workflow for a Snakefile; on bad input print the one error and exit with 2."""
+    try:
+        return Workflow(config, [Path(path) for path in configfiles])
+    except FornixError as error:
+        print(f"\nfornix: {error}\n", file=sys.stderr)
+        sys.exit(2)
