@@ -17,6 +17,8 @@ configfile: f"{workflow.basedir}/config/config.yaml"
 WORKFLOW = open_or_exit(config, workflow.overwrite_configfiles)
 FORNIX = f"{sys.executable} -m fornix"
 COMPUTE = WORKFLOW.study.compute
+if not workflow.output_settings.dryrun:
+    WORKFLOW.publish()
 
 
 onstart:

@@ -3,11 +3,7 @@ rule report:
     input:
         WORKFLOW.inputs("report"),
     output:
-        "results/{job}/manifest.json",
-        "results/{job}/report.html",
-        "results/{job}/scores.parquet",
-        "results/{job}/scores.csv",
-        "results/{job}/claims.json",
+        "cache/reports/{job}/manifest.json",
     log:
         "logs/report/{job}.log",
     benchmark:

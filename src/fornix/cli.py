@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser().parse_args(argv)
     try:
         arguments.run(arguments)
+        sys.stdout.flush()  # here, where a reader that has left can be told from an error
     except FornixError as error:
         print(f"fornix: {error}", file=sys.stderr)
         sys.exit(2)
@@ -92,11 +93,11 @@ def _stage(arguments: argparse.Namespace) -> None:
     # Before numpy is imported: sums must be added in the same order on any number of cores.
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(study.compute.threads)))
     label = arguments.name if arguments.stage == "report" else ""
-    job = Graph(study, label).find(
-        arguments.stage, arguments.name, getattr(arguments, "subject", None)
-    )
+    graph = Graph(study, label)
+    job = graph.find(arguments.stage, arguments.name, getattr(arguments, "subject", None))
     start = time.monotonic()
     from fornix.store import Target, open_artifact
+    from fornix.store.publish import publish
 
     target = Target(job.folder, job.code.modules, job.code.versions)
     extra = {"study": arguments.study} if job.stage == "report" else {}
@@ -108,10 +109,12 @@ def _stage(arguments: argparse.Namespace) -> None:
         subject=job.subject,
         seed=job.seed,
     )
-    made = open_artifact(job.folder).manifest["provenance"]
+    memory = open_artifact(job.folder).manifest["provenance"]["peak_memory_mb"]
     seconds = time.monotonic() - start
-    memory = f", {made['peak_memory_mb']:.0f} MB"
-    print(f"{job.title}: {job.folder} ({seconds:.1f} s{memory})", file=sys.stderr)
+    print(f"{job.title}: {job.folder} ({seconds:.1f} s, {memory:.0f} MB)", file=sys.stderr)
+    if job.stage == "report":
+        publish(job.folder, graph.results)
+        print(f"report: {graph.results / 'report.html'}", file=sys.stderr)
 
 
 def _check(arguments: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -114,29 +114,38 @@ def _digest(path: Path) -> str:
 def _parsed(path: Path) -> _Parsed:
     tree = _Essence().visit(ast.parse(path.read_bytes(), filename=str(path)))
     digest = hashlib.blake2b(ast.dump(tree).encode(), digest_size=6).hexdigest()
-    names = set(_imports(tree))
+    names = set(_imports(tree, (PACKAGE, *path.parent.relative_to(SOURCE).parts)))
     inside = frozenset(name for name in names if name.split(".")[0] == PACKAGE)
     tops = {name.split(".")[0] for name in names - inside}
     return _Parsed(digest, inside, frozenset(tops - sys.stdlib_module_names))
 
 
-def _imports(tree: ast.AST) -> Iterator[str]:
+def _imports(tree: ast.AST, package: Sequence[str]) -> Iterator[str]:
     """Yield every name that might be a module; those that aren't are dropped by ``_exists``."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
-            if node.module.split(".")[0] == PACKAGE:
-                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else ()
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            yield module
+            if module.split(".")[0] == PACKAGE:
+                yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
 class _Essence(ast.NodeTransformer):
     """Removes what can't change a number: docstrings, descriptions, imports for type checkers."""
 
-    def visit_If(self, node: ast.If) -> ast.AST | None:
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        self.generic_visit(node)
         test = node.test
         if isinstance(test, ast.Name) and test.id == "TYPE_CHECKING":
+            return node.orelse
+        return node
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
+        # A release without a change of code makes the same numbers; the provenance names it.
+        if any(isinstance(one, ast.Name) and one.id == "__version__" for one in node.targets):
             return None
         return self.generic_visit(node)
 

@@ -31,6 +31,7 @@ FOLDERS = {
     "features": "features",
     "fit": "fits",
     "evaluate": "scores",
+    "report": "reports",
 }
 REFERENCES = ("dataset", "responses", "features")
 """Keys of a section that name other sections: their digests count, not their names."""
@@ -92,8 +93,8 @@ class Job:
     @property
     def slug(self) -> str:
         """The part of the artifact's path that Snakemake's wildcard stands for."""
-        parts = self.folder.parts
-        return "/".join(parts[2:]) if parts[0] == "cache" else "/".join(parts[1:])
+        names = [self.folder.name] if self.subject is None else self.folder.parts[-2:]
+        return "/".join(names)
 
     @cached_property
     def code(self) -> Code:
@@ -187,6 +188,16 @@ class Graph:
     @cached_property
     def _slugs(self) -> dict[tuple[str, str], Job]:
         return {(job.stage, job.slug): job for job in self.jobs.values()}
+
+    @property
+    def report(self) -> Job:
+        """The job that ends the study."""
+        return self.find("report", self.label)
+
+    @property
+    def results(self) -> Path:
+        """Where the report and the scores are published."""
+        return Path("results") / self.label
 
     def root(self, name: str) -> Path:
         """Return the folder that holds a dataset."""
@@ -336,10 +347,7 @@ class Graph:
             for job in self.jobs.values()
             if job.stage in keys
         }
-        settings = digest_of([self.study.identity(), self.label])
-        folder = Path("results") / self.label
-        seed, subject = self.study.seed, None
-        self._add(Job("report", self.label, subject, self.study, seed, folder, settings, needs))
+        self._job("report", self.label, self.study, needs=needs, seed=self.study.seed)
 
 
 def _identity(section: Section) -> dict[str, Any]:

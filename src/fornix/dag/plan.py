@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fornix.dag.graph import STAGES, Graph, Job
-from fornix.dag.workflow import CACHE, study_of
+from fornix.dag.workflow import study_of
 from fornix.errors import FornixError
 
 SNAKEFILE = Path("Snakefile")
@@ -70,18 +70,13 @@ def reasons(config: Mapping[str, Any], graph: Graph) -> list[Planned]:
     list of Planned
         In the order of the stages.
     """
+    by_manifest = {str(job.manifest): job for job in graph.jobs.values()}
     planned = []
     for rule, output, reason in _dry_run(config):
         if rule not in STAGES:
             continue
-        slug = _slug(output)
-        planned.append(_explain(graph.by_slug(rule, slug), reason))
+        planned.append(_explain(by_manifest[output], reason))
     return sorted(planned, key=lambda one: (STAGES.index(one.job.stage), one.job.title))
-
-
-def _slug(output: str) -> str:
-    parts = Path(output).parent.parts
-    return "/".join(parts[2:] if parts[0] == "cache" else parts[1:])
 
 
 def _dry_run(config: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
@@ -168,7 +163,7 @@ def _explain_missing(job: Job) -> Planned:
         manifest = (folder / job.folder.name if job.subject else folder) / ".manifest.json"
         if folder != above and manifest.exists():
             siblings.append(manifest)
-    if job.folder.parts[0] != CACHE.name or not siblings:
+    if not siblings:
         return Planned(job, "missing", str(job.folder))
     latest = max(siblings, key=lambda path: path.stat().st_mtime_ns)
     old = json.loads(latest.read_text(encoding="utf-8"))["recipe"]["section"]

@@ -15,6 +15,7 @@ import yaml
 from fornix.dag.check import check_cached
 from fornix.dag.graph import Graph, Job
 from fornix.errors import FornixError
+from fornix.store.publish import publish
 from fornix.study.base import digest_of
 from fornix.study.load import load_study, parse_study
 from fornix.study.study import Study
@@ -76,7 +77,12 @@ class Workflow:
     @property
     def targets(self) -> list[str]:
         """What a run is for: the report."""
-        return [str(job.manifest) for job in self.graph.of("report")]
+        return [str(self.graph.report.manifest)]
+
+    def publish(self) -> None:
+        """Show the report that the study means in results/, if it is there already."""
+        if self.graph.report.manifest.exists():
+            publish(self.graph.report.folder, self.graph.results)
 
     def lock(self) -> None:
         """Make sure that one run at a time works on this study here; released on any exit.

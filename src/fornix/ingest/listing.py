@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from fornix.store.digests import combine, file_digest
 
 SKIPPED = {"sourcedata", "code", "logs"}
 READERS = 4
+SETTLE_NS = 100_000_000
+"""Age of a change from which its time stamp is trusted; file systems tick every few ms."""
+
 _ENTITY = re.compile(r"([a-zA-Z0-9]+)-([a-zA-Z0-9+]+)")
 
 
@@ -64,7 +68,7 @@ def entities(name: str) -> dict[str, str]:
     """
     stem, dot, extension = name.partition(".")
     *pairs, suffix = stem.split("_")
-    found = dict(match.groups() for pair in pairs if (match := _ENTITY.fullmatch(pair)))
+    found = {match[1]: match[2] for pair in pairs if (match := _ENTITY.fullmatch(pair))}
     return {**found, "suffix": suffix, "extension": dot + extension}
 
 
@@ -91,6 +95,7 @@ def scan(root: Path, cache: Path | None, subjects: Sequence[str] | None = None) 
         raise FornixError(problem, where=str(root), mend=mend)
     notes = cache / f"{combine([('root', str(root.resolve()))])[:12]}.json" if cache else None
     known = _read(notes) if notes else {}
+    start = time.time_ns()
     stamps = {
         path.relative_to(root).as_posix(): stamp for path, stamp in _walk(root, root, subjects)
     }
@@ -110,8 +115,10 @@ def scan(root: Path, cache: Path | None, subjects: Sequence[str] | None = None) 
             name: {"stamp": stamps[name], "digest": digest}
             for name, digest in zip(fresh, digests, strict=True)
         }
-    if notes and new:
-        _write(notes, known | new)
+    # A file that changed a moment ago could change again without another stamp: clocks tick.
+    settled = {name: note for name, note in new.items() if stamps[name][2] < start - SETTLE_NS}
+    if notes and settled:
+        _write(notes, known | settled)
     merged = known | new
     return Listing(root, {name: str(merged[name]["digest"]) for name in sorted(stamps)})
 
@@ -128,9 +135,10 @@ def _walk(
         name = entry.name
         if name.startswith(".") or (folder == root and name in SKIPPED):
             continue
-        if entry.is_dir():
+        if _is_dir(entry):
             label = name.removeprefix("sub-")
             if subjects is None or label == name or label in subjects:
+                _refuse_circle(entry, root)
                 yield from _walk(Path(entry.path), root, subjects)
             continue
         try:
@@ -145,12 +153,30 @@ def _walk(
         )
 
 
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _refuse_circle(entry: os.DirEntry[str], root: Path) -> None:
+    """Raise if a link leads to a folder that contains it: it would be walked without end."""
+    if not entry.is_symlink():
+        return
+    here, target = Path(entry.path), Path(entry.path).resolve()
+    if target in {one.resolve() for one in here.parents if one.is_relative_to(root)}:
+        problem = "a link of the dataset leads back to a folder that contains it"
+        raise FornixError(problem, where=entry.path, mend="remove the link")
+
+
 def _read(path: Path) -> dict[str, dict[str, object]]:
     try:
         notes = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return notes if isinstance(notes, dict) else {}
+    rows = notes.items() if isinstance(notes, dict) else ()
+    return {key: note for key, note in rows if isinstance(note, dict) and "digest" in note}
 
 
 def _write(path: Path, notes: dict[str, dict[str, object]]) -> None:

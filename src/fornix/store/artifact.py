@@ -25,7 +25,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fornix.errors import FornixError
+from fornix.store.commit import put_in_place, sync
 from fornix.store.digests import combine, part_digest
+from fornix.store.locks import hold
 from fornix.store.provenance import Meter
 
 if TYPE_CHECKING:
@@ -131,9 +133,7 @@ class Draft:
         """
         path = self.file(f"{name}.zarr")
         # zarr v3 specifies variable-length strings, and not numpy's fixed-length ones.
-        text = {
-            key: v.astype(object) for key, v in dataset.variables.items() if v.dtype.kind == "U"
-        }
+        text = {key: _as_text(v) for key, v in dataset.variables.items() if _is_text(v)}
         dataset = dataset.assign({key: v for key, v in text.items() if key in dataset.data_vars})
         dataset = dataset.assign_coords({k: v for k, v in text.items() if k in dataset.coords})
         if append and path.exists():
@@ -145,6 +145,18 @@ class Draft:
             if variable.ndim and variable.size and variable.dtype.kind not in "OUT"
         }
         dataset.to_zarr(path, mode="w", consolidated=False, zarr_format=3, encoding=encoding)
+
+
+def _is_text(variable: xr.Variable) -> bool:
+    # pandas' own string type isn't numpy's, and xarray keeps it.
+    return variable.dtype.kind == "U" or str(variable.dtype) in ("str", "string")
+
+
+def _as_text(variable: xr.Variable) -> xr.Variable:
+    import xarray as xr
+
+    values = variable.values.astype(object)
+    return xr.Variable(variable.dims, values, attrs=variable.attrs)
 
 
 def _chunking(variable: xr.Variable, along: str) -> dict[str, tuple[int, ...]]:
@@ -243,11 +255,18 @@ def open_artifact(path: Path | str) -> Artifact:
 
 
 def adopt(target: Target, recipe: Recipe) -> bool:
-    """Return True if the artifact is already there, made by this very recipe and undamaged."""
+    """Return True if the artifact is already there, made by this very recipe and undamaged.
+
+    From here on the artifact is this process's until it ends: another process that is about to
+    make the same one waits here, and then adopts what this one has made.
+    """
+    hold(target.path)
     twin = target.path / TWIN
     try:
         manifest = json.loads(twin.read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        return False
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         return False
     if manifest["recipe"] != json.loads(_dumps(recipe.describe(target))):
         return False
@@ -266,43 +285,22 @@ def create(target: Target, recipe: Recipe) -> Iterator[Draft]:
     draft, meter = Draft(draft_path), Meter()
     try:
         yield draft
+        parts = {part.name: part_digest(part) for part in sorted(draft_path.iterdir())}
+        manifest = {
+            "format": FORMAT,
+            "digest": combine(parts.items()),
+            "parts": parts,
+            "recipe": recipe.describe(target),
+            "notes": draft.notes,
+            "provenance": meter.record(),
+        }
+        for name in (TWIN, MANIFEST):
+            _write_atomically(draft_path / name, _dumps(manifest))
+        sync(draft_path)
     except BaseException:
         shutil.rmtree(draft_path, ignore_errors=True)
         raise
-    parts = {part.name: part_digest(part) for part in sorted(draft_path.iterdir())}
-    manifest = {
-        "format": FORMAT,
-        "digest": combine(parts.items()),
-        "parts": parts,
-        "recipe": recipe.describe(target),
-        "notes": draft.notes,
-        "provenance": meter.record(),
-    }
-    for name in (TWIN, MANIFEST):
-        _write_atomically(draft_path / name, _dumps(manifest))
-    _sync(draft_path)
-    _keep_foreign_files(target.path, draft_path)
-    shutil.rmtree(target.path, ignore_errors=True)
-    draft_path.rename(target.path)
-
-
-def _keep_foreign_files(old: Path, new: Path) -> None:
-    """Move what a user put beside the old artifact's parts into the new folder."""
-    try:
-        parts = json.loads((old / TWIN).read_text(encoding="utf-8"))["parts"]
-    except (OSError, ValueError):
-        return
-    for path in old.iterdir():
-        if path.name not in {*parts, TWIN, MANIFEST} and not (new / path.name).exists():
-            path.rename(new / path.name)
-
-
-def _sync(folder: Path) -> None:
-    """Flush every file of a folder to the disk, so that the rename can't outrun the contents."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+    put_in_place(draft_path, target.path, own=(TWIN, MANIFEST))
 
 
 def _write_atomically(path: Path, text: str) -> None:

@@ -22,7 +22,8 @@ def combine(parts: Iterable[tuple[str, str]]) -> str:
     """Return one digest of (name, digest) pairs, whatever their order."""
     digest = hashlib.blake2b(digest_size=16)
     for name, value in sorted(parts):
-        digest.update(f"{name}\0{value}\n".encode())
+        # File names that aren't UTF-8 come from the system with their bytes escaped.
+        digest.update(f"{name}\0{value}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 

@@ -51,29 +51,36 @@ def _parts(artifact: Artifact) -> Iterator[tuple[str, str]]:
         path = artifact.path / name
         if not path.exists():
             yield name, "missing"
-        elif name.endswith(".zarr"):
-            yield name, _size(path)
-            dataset = artifact.dataset(name.removesuffix(".zarr"))
-            for key, variable in {**dataset.data_vars, **dataset.coords}.items():
-                dims = ", ".join(f"{dim} {size}" for dim, size in variable.sizes.items())
-                units = variable.attrs.get("units", "")
-                yield f"  {key}", f"({dims}) {variable.dtype}{f' [{units}]' if units else ''}"
-        elif name.endswith(".parquet"):
-            table = artifact.table(name.removesuffix(".parquet"))
-            columns = ", ".join(map(str, table.columns))
-            yield name, f"{_size(path)}, {len(table)} rows: {columns}"
-        else:
-            yield name, _size(path)
+            continue
+        yield name, _size(path)
+        try:
+            yield from list(_inside(artifact, name))
+        except (OSError, ValueError, KeyError) as error:  # damaged: the head says so
+            yield "", f"can't be read: {str(error).splitlines()[0]}"
+
+
+def _inside(artifact: Artifact, name: str) -> Iterator[tuple[str, str]]:
+    if name.endswith(".zarr"):
+        dataset = artifact.dataset(name.removesuffix(".zarr"))
+        for key, variable in {**dataset.data_vars, **dataset.coords}.items():
+            dims = ", ".join(f"{dim} {size}" for dim, size in variable.sizes.items())
+            units = variable.attrs.get("units", "")
+            yield f"  {key}", f"({dims}) {variable.dtype}{f' [{units}]' if units else ''}"
+    elif name.endswith(".parquet"):
+        table = artifact.table(name.removesuffix(".parquet"))
+        yield "", f"{len(table)} rows: {', '.join(map(str, table.columns))}"
 
 
 def _size(path: Path) -> str:
     files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
     size = float(sum(one.stat().st_size for one in files))
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}"
+    if size < 1000:
+        return f"{size:.0f} B"
+    for unit in ("kB", "MB"):
         size /= 1000
-    return f"{size:.1f} GB"
+        if size < 1000:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1000:.1f} GB"
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:

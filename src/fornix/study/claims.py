@@ -33,49 +33,49 @@ class ClaimBase(Section):
 class AboveChance(ClaimBase):
     """The scores lie above chance: by their own p with few subjects, by a t-test from six on."""
 
-    test: Literal["above_chance"]
-    scores: ScoreSelect
+    test: Literal["above_chance"] = Field(description="better than chance")
+    scores: ScoreSelect = Field(description="rows of the score table")
 
 
 class AtChance(ClaimBase):
     """The scores don't differ from chance: their confidence interval contains it (a control)."""
 
-    test: Literal["at_chance"]
-    scores: ScoreSelect
+    test: Literal["at_chance"] = Field(description="no better and no worse than chance")
+    scores: ScoreSelect = Field(description="rows of the score table")
 
 
 class AtLeast(ClaimBase):
     """The mean score reaches a threshold."""
 
-    test: Literal["at_least"]
-    scores: ScoreSelect
-    threshold: float
+    test: Literal["at_least"] = Field(description="a threshold is reached")
+    scores: ScoreSelect = Field(description="rows of the score table")
+    threshold: float = Field(description="smallest mean, in units of the metric")
 
 
 class Near(ClaimBase):
     """A mean value or ceiling agrees with a number known from elsewhere."""
 
-    test: Literal["near"]
-    scores: ScoreSelect
-    column: Literal["value", "ceiling"] = "value"
-    expected: float
-    tolerance: float = Field(gt=0)
+    test: Literal["near"] = Field(description="a known number is met")
+    scores: ScoreSelect = Field(description="rows of the score table")
+    column: Literal["value", "ceiling"] = Field("value", description="column to compare")
+    expected: float = Field(description="the known number, in units of the metric")
+    tolerance: float = Field(gt=0, description="largest difference, in units of the metric")
 
 
 class Greater(ClaimBase):
     """``scores`` exceed ``than``, in every subject (and by a paired t-test from six on)."""
 
-    test: Literal["greater"]
-    scores: ScoreSelect
-    than: ScoreSelect
+    test: Literal["greater"] = Field(description="one is better than another")
+    scores: ScoreSelect = Field(description="rows of the score table")
+    than: ScoreSelect = Field(description="rows to compare with, subject by subject")
 
 
 class Best(ClaimBase):
     """Among the targets of ``scores``, ``winner`` has the highest mean, in every subject."""
 
-    test: Literal["best"]
-    scores: ScoreSelect
-    winner: str
+    test: Literal["best"] = Field(description="one is better than all others")
+    scores: ScoreSelect = Field(description="rows of the score table")
+    winner: str = Field(description="the target that should win, as in the table")
 
 
 Claim = Annotated[

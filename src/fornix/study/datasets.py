@@ -34,19 +34,21 @@ class StimulusSource(Section):
 class LocalDataset(Section):
     """A BIDS dataset (raw or derivatives) on disk."""
 
-    source: Literal["local"] = "local"
+    source: Literal["local"] = Field(description="a folder on disk")
     path: str = Field(
         description="BIDS root. ${VARIABLE} is expanded; FORNIX_REAL_DATA has a default. "
         "Relative paths start at the project's root"
     )
     select: Select = Field(default_factory=Select, description="recordings to index")
-    stimuli: StimulusSource = Field(default_factory=StimulusSource, description="stimuli")
+    stimuli: StimulusSource = Field(
+        default_factory=StimulusSource, description="how events name their stimuli"
+    )
 
 
 class OpenNeuroDataset(Section):
     """A dataset of OpenNeuro, fetched once into the cache."""
 
-    source: Literal["openneuro"]
+    source: Literal["openneuro"] = Field(description="OpenNeuro, over the network")
     accession: Annotated[str, Field(pattern=r"^ds\d{6}$")] = Field(
         description="accession number, such as ds000105"
     )
@@ -54,16 +56,20 @@ class OpenNeuroDataset(Section):
     subjects: list[Label] = Field(description="subjects to fetch, without 'sub-'", min_length=1)
     include: list[Glob] = Field([], description="further files to fetch, as patterns")
     select: Select = Field(default_factory=Select, description="recordings to index")
-    stimuli: StimulusSource = Field(default_factory=StimulusSource, description="stimuli")
+    stimuli: StimulusSource = Field(
+        default_factory=StimulusSource, description="how events name their stimuli"
+    )
 
 
 class SimulatedDataset(Section):
     """A BIDS dataset written by a world, whose answer is known."""
 
-    source: Literal["simulate"]
+    source: Literal["simulate"] = Field(description="a simulator with a known answer")
     world: World = Field(description="the simulator and its planted truth")
     select: Select = Field(default_factory=Select, description="recordings to index")
-    stimuli: StimulusSource = Field(default_factory=StimulusSource, description="stimuli")
+    stimuli: StimulusSource = Field(
+        default_factory=StimulusSource, description="how events name their stimuli"
+    )
 
 
 class RdmDataset(Section):
@@ -73,10 +79,14 @@ class RdmDataset(Section):
     stimulus) or (subject, stimulus, stimulus); rows follow the rows of the stimulus table.
     """
 
-    source: Literal["rdms"]
+    source: Literal["rdms"] = Field(
+        description="dissimilarity matrices that were measured elsewhere"
+    )
     path: str = Field(description="folder; as in a local dataset")
     rdms: Glob = Field("*rdm*.npz", description="pattern of the archive, in that folder")
-    stimuli: StimulusSource = Field(default_factory=StimulusSource, description="stimuli")
+    stimuli: StimulusSource = Field(
+        default_factory=StimulusSource, description="where the table of stimuli lies"
+    )
 
 
 Dataset = Annotated[

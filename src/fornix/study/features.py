@@ -19,13 +19,16 @@ class ColumnFeatures(Section):
     number. ``any_of`` adds layers that are 1 where any of the named columns is set.
     """
 
-    kind: Literal["columns"]
+    kind: Literal["columns"] = Field(description="columns of the stimulus table")
     dataset: Name = Field(description="a name in datasets")
     columns: list[Glob] = Field(["*"], description="patterns of column names")
     any_of: dict[Name, list[str]] = Field(
         {},
         description="layer name -> columns; left out, with a note in the report, where the table "
         "lacks one of the columns",
+    )
+    stack: dict[Name, list[str]] = Field(
+        {}, description="layer name -> columns placed side by side, such as position: [x, y]"
     )
     onehot: list[Glob] = Field([], description="numeric columns to treat as categories")
     layers: Layers = Field("all", description="layers to keep")
@@ -34,7 +37,7 @@ class ColumnFeatures(Section):
 class PixelFeatures(Section):
     """The pixels themselves, as grey or colour values of a shrunken image."""
 
-    kind: Literal["pixels"]
+    kind: Literal["pixels"] = Field(description="pixels of the images")
     dataset: Name = Field(description="a name in datasets")
     size: int = Field(32, ge=2, description="side of the shrunken image, pixels")
     colour: bool = Field(False, description="keep the three colour channels")
@@ -48,7 +51,7 @@ class GaborFeatures(Section):
     quadrature pair (complex-cell energy), averaged over a grid of ``grid`` x ``grid`` places.
     """
 
-    kind: Literal["gabor"]
+    kind: Literal["gabor"] = Field(description="energy of a Gabor pyramid")
     dataset: Name = Field(description="a name in datasets")
     size: int = Field(64, ge=16, description="images are resized to this side, pixels")
     n_levels: int = Field(4, ge=1, le=8, description="scales; the finest has 0.25 cycles/pixel")
@@ -60,7 +63,7 @@ class GaborFeatures(Section):
 class HuggingFaceFeatures(Section):
     """Hidden states of a Hugging Face vision or text model."""
 
-    kind: Literal["huggingface"]
+    kind: Literal["huggingface"] = Field(description="hidden states of a Hugging Face model")
     dataset: Name = Field(description="a name in datasets")
     model: str = Field(description="hub name (org/name) or a local folder; ${VARIABLE} is expanded")
     revision: str | None = Field(None, description="hub revision (commit, tag); pin it")

@@ -31,7 +31,7 @@ class RidgeFit(Section):
     """
 
     task: ClassVar[str] = "encoding"
-    kind: Literal["ridge"]
+    kind: Literal["ridge"] = Field(description="encoding by ridge regression")
     responses: Name = Field(description="a name in responses")
     features: list[Name] = Field(description="names in features", min_length=1)
     alphas: tuple[float, float, int] = Field(
@@ -54,7 +54,7 @@ class ClassifierFit(Section):
     """
 
     task: ClassVar[str] = "decoding"
-    kind: Literal["classifier"]
+    kind: Literal["classifier"] = Field(description="decoding by a linear classifier")
     responses: Name = Field(description="a name in responses")
     label: str = Field("trial_type", description="sample column to decode")
     estimator: Literal["logistic", "ridge", "svm", "lda"] = Field(
@@ -86,7 +86,7 @@ class RsaFit(Section):
     """RSA: dissimilarities of the features against those of the brain."""
 
     task: ClassVar[str] = "rsa"
-    kind: Literal["rsa"]
+    kind: Literal["rsa"] = Field(description="comparison of dissimilarities")
     responses: Name = Field(description="a name in responses")
     features: list[Name] = Field(description="names in features", min_length=1)
     distance: Literal["correlation", "euclidean", "cityblock"] = Field(

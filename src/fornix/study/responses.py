@@ -43,7 +43,7 @@ class FmriSamples(Section):
 class FmriResponses(Section):
     """BOLD, cleaned by nilearn: mask, confounds, detrend, high-pass, standardise, samples."""
 
-    kind: Literal["fmri"]
+    kind: Literal["fmri"] = Field(description="BOLD")
     dataset: Name = Field(description="a name in datasets")
     select: Select = Field(default_factory=Select, description="recordings to use")
     events: EventSelect = Field(default_factory=EventSelect, description="events to use")
@@ -53,15 +53,19 @@ class FmriResponses(Section):
         "voxel above the background; epi; all; or the path of a mask image inside the dataset",
     )
     rois: Rois | None = Field(None, description="regions; without them all voxels are 'brain'")
-    smoothing_fwhm: float | None = Field(None, ge=0, description="Gaussian smoothing, mm")
+    smoothing_fwhm: float | None = Field(
+        None, ge=0, description="Gaussian smoothing, full width at half maximum, mm"
+    )
     confounds: list[Glob] | Literal["auto"] = Field(
         "auto",
         description="columns of the confounds table to regress out; auto: six motion "
         "parameters, white matter and CSF where the dataset has them",
     )
     detrend: bool = Field(True, description="remove each run's linear trend")
-    high_pass: float | None = Field(0.0078, ge=0, description="cut-off, Hz (1/128 s)")
-    low_pass: float | None = Field(None, gt=0, description="cut-off, Hz")
+    high_pass: float | None = Field(
+        0.0078, ge=0, description="high-pass cut-off, Hz (1/128 s); null: none"
+    )
+    low_pass: float | None = Field(None, gt=0, description="low-pass cut-off, Hz; null: none")
     standardize: bool = Field(True, description="z-score each voxel over each run")
     samples: FmriSamples = Field(default_factory=FmriSamples, description="volumes to samples")
     standardize_samples: bool = Field(
@@ -72,7 +76,7 @@ class FmriResponses(Section):
 class EegResponses(Section):
     """EEG, cleaned by MNE: reference, filter, notch, resample, epoch, baseline, scale, clip."""
 
-    kind: Literal["eeg"]
+    kind: Literal["eeg"] = Field(description="EEG")
     dataset: Name = Field(description="a name in datasets")
     select: Select = Field(default_factory=Select, description="recordings to use")
     events: EventSelect = Field(default_factory=EventSelect, description="events to use")
@@ -80,14 +84,16 @@ class EegResponses(Section):
     reference: Literal["average", "none"] | list[str] = Field(
         "average", description="average, none, or channel names; average needs 8 channels or more"
     )
-    l_freq: float | None = Field(0.5, ge=0, description="high-pass edge, Hz")
-    h_freq: float | None = Field(30.0, gt=0, description="low-pass edge, Hz")
+    l_freq: float | None = Field(0.5, ge=0, description="high-pass edge, Hz; null: none")
+    h_freq: float | None = Field(30.0, gt=0, description="low-pass edge, Hz; null: none")
     notch: list[float] | Literal["auto"] | None = Field(
         "auto",
         description="line frequencies to remove, Hz; auto: the sidecar's PowerLineFrequency and "
         "its harmonics where they lie within the pass band",
     )
-    resample: float | None = Field(None, gt=0, description="new sampling frequency, Hz")
+    resample: float | None = Field(
+        None, gt=0, description="new sampling frequency, Hz; null: as it was"
+    )
     tmin: float = Field(-0.5, description="epoch start, s from onset")
     tmax: float = Field(0.8, description="epoch end, s from onset")
     baseline: tuple[float | None, float | None] | None = Field(
@@ -96,7 +102,9 @@ class EegResponses(Section):
     scale: Literal["robust", "standard", "none"] = Field(
         "robust", description="per channel and run: median and interquartile range, or z-score"
     )
-    clip: float | None = Field(20.0, gt=0, description="limit of scaled values; null: none")
+    clip: float | None = Field(
+        20.0, gt=0, description="limit of scaled values, in units of the scale; null: none"
+    )
     reject: float | None = Field(
         None, gt=0, description="drop epochs whose peak-to-peak exceeds this, µV; null: keep all"
     )
@@ -112,7 +120,7 @@ class EegResponses(Section):
 class RdmResponses(Section):
     """Dissimilarity matrices that were measured elsewhere, taken as they are."""
 
-    kind: Literal["rdms"]
+    kind: Literal["rdms"] = Field(description="dissimilarity matrices")
     dataset: Name = Field(description="a name in datasets, with source: rdms")
 
 

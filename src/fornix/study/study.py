@@ -25,6 +25,14 @@ class Paper(Section):
     doi: str = Field("", description="digital object identifier")
 
 
+class UnknownNameError(ValueError):
+    """A part of a study names another that isn't there; ``location`` is where it does."""
+
+    def __init__(self, problem: str, location: tuple[str | int, ...]) -> None:
+        super().__init__(problem)
+        self.location = location
+
+
 class Study(Section):
     """One study file."""
 
@@ -32,14 +40,20 @@ class Study(Section):
     title: str = Field("", description="one line for the report")
     paper: Paper = Field(default_factory=Paper, description="what is reproduced")
     seed: int = Field(0, ge=0, description="seed of everything random")
-    datasets: dict[Name, Dataset] = Field(description="recordings and stimuli", min_length=1)
-    responses: dict[Name, Responses] = Field(description="preprocessing", min_length=1)
-    features: dict[Name, Features] = Field({}, description="stimulus features")
-    fits: dict[Name, Fit] = Field(description="models", min_length=1)
-    scores: Scores = Field(default_factory=Scores, description="evaluation")
-    claims: list[Claim] = Field([], description="what the paper says")
-    report: Report = Field(default_factory=Report, description="the page")
-    compute: Compute = Field(default_factory=Compute, description="resources")
+    datasets: dict[Name, Dataset] = Field(
+        description="where recordings and stimuli come from", min_length=1
+    )
+    responses: dict[Name, Responses] = Field(
+        description="brain data made ready for models", min_length=1
+    )
+    features: dict[Name, Features] = Field({}, description="what models make of the stimuli")
+    fits: dict[Name, Fit] = Field(description="models that join the two", min_length=1)
+    scores: Scores = Field(default_factory=Scores, description="how fits are judged")
+    claims: list[Claim] = Field([], description="sentences of the paper, and their tests")
+    report: Report = Field(default_factory=Report, description="what the page shows")
+    compute: Compute = Field(
+        default_factory=Compute, description="what a job may use; changes no number"
+    )
     variants: dict[Name, dict[str, Any]] = Field(
         {}, description="named overrides, merged into the study by `variant=NAME`"
     )
@@ -50,25 +64,27 @@ class Study(Section):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Study:
-        def known(kind: str, name: str, names: dict[str, Any], where: str) -> None:
+        def known(kind: str, name: str, names: dict[str, Any], *where: str | int) -> None:
             if name not in names:
-                msg = f"{where} names {kind} '{name}', which isn't defined; "
-                raise ValueError(msg + did_you_mean(name, names))
+                msg = f"there is no {kind} named '{name}'; {did_you_mean(name, names)}"
+                raise UnknownNameError(msg, where)
 
         for name, responses in self.responses.items():
-            where = f"responses.{name}.dataset"
-            known("dataset", responses.dataset, self.datasets, where)
+            where = ("responses", name, "dataset")
+            known("dataset", responses.dataset, self.datasets, *where)
             is_rdm = isinstance(self.datasets[responses.dataset], RdmDataset)
             if is_rdm != isinstance(responses, RdmResponses):
-                msg = f"{where}: kind {responses.kind} and dataset '{responses.dataset}' don't fit"
-                raise ValueError(msg + "; rdms responses come from an rdms dataset, and only they")
+                msg = f"kind {responses.kind} and dataset '{responses.dataset}' don't fit"
+                msg += "; rdms responses come from an rdms dataset, and only they"
+                raise UnknownNameError(msg, where)
         for name, features in self.features.items():
-            known("dataset", features.dataset, self.datasets, f"features.{name}.dataset")
+            known("dataset", features.dataset, self.datasets, "features", name, "dataset")
         for name, fit in self.fits.items():
-            known("responses", fit.responses, self.responses, f"fits.{name}.responses")
-            for used in getattr(fit, "features", []):
-                known("features", used, self.features, f"fits.{name}.features")
+            known("responses", fit.responses, self.responses, "fits", name, "responses")
+            for i, used in enumerate(getattr(fit, "features", [])):
+                known("features", used, self.features, "fits", name, "features", i)
         for i, claim in enumerate(self.claims):
-            for select in filter(None, (claim.scores, getattr(claim, "than", None))):
-                known("fit", select.fit, self.fits, f"claims[{i}].fit")
+            for key in ("scores", "than"):
+                if select := getattr(claim, key, None):
+                    known("fit", select.fit, self.fits, "claims", i, key, "fit")
         return self

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
-from fornix.study.base import Section
+from fornix.study.base import Label, Section
+
+PlantedLayer = Annotated[
+    str, StringConstraints(pattern=r"^(gabor/level[1-6]|content/(category|position))$")
+]
+"""A layer that a world can plant: a level of the Gabor pyramid, or the content of the images."""
 
 
 class ShapesWorld(Section):
@@ -17,7 +22,7 @@ class ShapesWorld(Section):
     noise ceiling of the mean over repeats is known.
     """
 
-    name: Literal["shapes"]
+    name: Literal["shapes"] = Field(description="name of the simulator")
     n_subjects: int = Field(3, ge=1, le=99, description="people")
     n_sessions: int = Field(2, ge=1, description="sessions a person")
     n_runs: int = Field(2, ge=1, description="runs a session; each shows every image once")
@@ -33,7 +38,7 @@ class ShapesWorld(Section):
         description="share of the variance of a voxel's mean response over all repeats that the "
         "images explain",
     )
-    planted: dict[str, str] = Field(
+    planted: dict[Label, PlantedLayer] = Field(
         {
             "V1": "gabor/level1",
             "V2": "gabor/level3",

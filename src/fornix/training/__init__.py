@@ -1,1 +1,1 @@
-"""How models are fitted: splits, and later the torch loop."""
+"""How models are trained: samples, folds and what is held out."""

@@ -1,0 +1,146 @@
+"""Noise ceilings: how well the best possible model could do on these data."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from fornix.evaluation.metrics import Floats, centred, normalised_product, unit_ranks
+
+
+class NoiseCeiling(NamedTuple):
+    """Ceiling of each unit.
+
+    Attributes
+    ----------
+    share
+        float64 (unit,): share of the variance of the scored averages that the stimuli explain,
+        0 to 1, the ceiling of R² and the square of that of r. NaN without repeats, or where a
+        unit doesn't vary.
+    n_repeated
+        Stimuli that were shown twice or more.
+    """
+
+    share: Floats
+    n_repeated: int
+
+
+def noise_ceiling(
+    responses: NDArray[Any], stimuli: NDArray[Any], n_averaged: NDArray[Any] | None = None
+) -> NoiseCeiling:
+    """Return each unit's noise ceiling from the variance over repeats.
+
+    The noise ceiling signal-to-noise ratio of the Natural Scenes Dataset (Allen et al. 2022, Nat
+    Neurosci 25:116): noise variance from the repeats of each stimulus (ddof 1), signal variance
+    ``max(0, variance of all samples - noise variance)``, ratio ``ncsnr`` of their roots, and
+    ceiling ``ncsnr² / (ncsnr² + m)``. NSD z-scores samples first (``standardize_samples``), so
+    that the total is 1; here the total is measured. ``m`` is 1/n for averages of n repeats; where
+    n differs, the mean of 1/n over the averages, which is NSD's (A/3 + B/2 + C/1) / (A + B + C).
+
+    Parameters
+    ----------
+    responses
+        Single samples, (sample, unit).
+    stimuli
+        Stimulus of each sample.
+    n_averaged
+        Samples in each scored average; None: all repeats of a stimulus are averaged.
+
+    Notes
+    -----
+    With unequal repeats the noise variance is pooled by degrees of freedom, which for equal ones
+    is the mean over stimuli.
+    """
+    values = np.asarray(responses, dtype=np.float64)
+    _, codes, counts = np.unique(stimuli, return_inverse=True, return_counts=True)
+    repeated = int((counts > 1).sum())
+    if not repeated:
+        return NoiseCeiling(np.full(values.shape[1], np.nan), 0)
+    noise = (centred(values, codes) ** 2).sum(0) / (counts - 1).sum()
+    total = values.var(0, ddof=1)
+    signal = np.maximum(0, total - noise)
+    averaged = counts if n_averaged is None else np.asarray(n_averaged)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = signal / (signal + noise * (1 / averaged).mean())
+    flat = total <= 1e-12 * np.maximum((values**2).mean(0), 1e-300)
+    return NoiseCeiling(np.where(flat, np.nan, share), repeated)
+
+
+def split_half(
+    responses: NDArray[Any], stimuli: NDArray[Any], n_splits: int, rng: np.random.Generator
+) -> Floats:
+    """Return each unit's split-half reliability of the mean over all repeats.
+
+    The repeats of each stimulus are cut in random halves; the halves' means are correlated over
+    stimuli and corrected by Spearman and Brown, 2r / (1 + r); the corrected values are averaged
+    over splits. The ceiling of a model's r with the full mean is its square root. With an odd
+    number of repeats one is left out of each split, and the value is a little too low.
+
+    Parameters
+    ----------
+    responses
+        Single samples, (sample, unit).
+    stimuli
+        Stimulus of each sample; those shown once are left out.
+    n_splits
+        Random splits.
+    rng
+        Randomness.
+
+    Returns
+    -------
+    float64 (unit,); NaN with fewer than three repeated stimuli.
+    """
+    values = np.asarray(responses, dtype=np.float64)
+    codes = np.unique(stimuli, return_inverse=True)[1]
+    half = np.bincount(codes) // 2
+    kept = np.flatnonzero(half)
+    if len(kept) < 3:
+        return np.full(values.shape[1], np.nan)
+    corrected = np.zeros((n_splits, values.shape[1]))
+    starts = np.concatenate([[0], np.cumsum(np.bincount(codes))[:-1]])
+    for k in range(n_splits):
+        # Sorted by stimulus, in a random order within each.
+        order = np.lexsort((rng.random(len(codes)), codes))
+        place = np.arange(len(codes)) - np.repeat(starts, np.bincount(codes))
+        means = []
+        for first in (0, 1):
+            offset = first * half[codes[order]]
+            chosen = order[(place >= offset) & (place < offset + half[codes[order]])]
+            sums = np.zeros((len(half), values.shape[1]))
+            np.add.at(sums, codes[chosen], values[chosen])
+            means.append(sums[kept] / half[kept, None])
+        r = normalised_product(centred(means[0]), centred(means[1]))
+        corrected[k] = 2 * r / (1 + r)
+    return np.asarray(corrected.mean(0))
+
+
+def rsa_ceiling(brain: NDArray[Any]) -> tuple[float, float]:
+    """Return the lower and upper noise ceiling of Spearman correlations with subjects' RDMs.
+
+    Nili et al. 2014 (PLoS Comput Biol 10:e1003553): every subject's dissimilarities are ranked.
+    Upper: mean correlation of each subject with the mean of all, himself included (overfitted);
+    lower: with the mean of the others (underfitted).
+
+    Parameters
+    ----------
+    brain
+        Dissimilarities, (pair, subject).
+
+    Returns
+    -------
+    lower, upper; NaN with one subject.
+    """
+    n = brain.shape[1]
+    if n < 2:
+        return float("nan"), float("nan")
+    ranks = rankdata(brain, axis=0)
+    total = ranks.sum(1, keepdims=True)
+    # Ranked again, as a model would be (and as rsatoolbox does). Sums of ranks are exact, so that
+    # ties stay ties.
+    upper = (unit_ranks(brain) * unit_ranks(total)).sum(0)
+    lower = (unit_ranks(brain) * unit_ranks(total - ranks)).sum(0)
+    return float(lower.mean()), float(upper.mean())

@@ -1,0 +1,150 @@
+"""Null distributions by permutation of what is exchangeable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fornix.evaluation.metrics import Floats
+
+CHUNK_BYTES = 64 << 20
+"""Memory of one batch of permuted dissimilarities."""
+
+
+def p_value(null: NDArray[Any], observed: NDArray[Any] | float) -> Floats:
+    """Return p = (1 + #{null >= observed}) / (1 + n), one-sided, so that it is never 0.
+
+    Phipson & Smyth 2010, Stat Appl Genet Mol Biol 9:39.
+
+    Parameters
+    ----------
+    null
+        (permutation, ...).
+    observed
+        (...).
+
+    Returns
+    -------
+    float64 (...); NaN where there are no permutations or ``observed`` is NaN.
+    """
+    observed = np.asarray(observed, dtype=np.float64)
+    if not len(null):
+        return np.full(observed.shape, np.nan)
+    # Sums in another order differ in their last bits: an equal value counts as reached.
+    reached = null >= observed - 1e-12 * np.maximum(1, np.abs(observed))
+    return np.where(np.isnan(observed), np.nan, (1 + reached.sum(0)) / (1 + len(null)))
+
+
+def null_interval(null: NDArray[Any], confidence: float) -> tuple[Floats, Floats]:
+    """Return the central interval of a null distribution (permutation, ...); NaN without one."""
+    if not len(null):
+        nothing = np.full(null.shape[1:], np.nan)
+        return nothing, nothing
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(null, [tail, 1 - tail], axis=0)
+    return low, high
+
+
+def widened(null: Floats) -> Floats:
+    """Return the null of a cross-validated score from that of permuted held-out items.
+
+    Permuting the held-out side alone takes predictions as given. Across folds they aren't: each
+    is made from the other folds' responses, so that a pair of samples enters the score twice,
+    once each way. For a score ``y' S y`` with a smoother S that is 0 within folds the variance is
+    ``sum_ij S_ij (S_ij + S_ji)``, at most twice the ``sum_ij S_ij²`` of the permuted score, and
+    twice it for symmetric S such as ridge's. So the null is widened by sqrt(2) about its mean:
+    simulations without any effect then give p <= 0.05 in 5 % of studies or a little fewer, and
+    in 11 % without it.
+
+    Parameters
+    ----------
+    null
+        (permutation, ...).
+    """
+    if not len(null):
+        return null
+    mean = null.mean(0)
+    return np.asarray(mean + np.sqrt(2) * (null - mean))
+
+
+def permutations_within(groups: NDArray[Any], n: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Return permutations of items that stay within their groups.
+
+    Parameters
+    ----------
+    groups
+        Exchangeability unit of each item, shape (item,).
+    n
+        Number of permutations.
+    rng
+        Randomness.
+
+    Returns
+    -------
+    intp (n, item): item i takes what item ``[k, i]`` had.
+    """
+    codes = np.unique(groups, return_inverse=True)[1]
+    keys = rng.random((n, len(codes))) + codes
+    result = np.empty((n, len(codes)), dtype=np.intp)
+    result[:, np.argsort(codes, kind="stable")] = np.argsort(keys, axis=1)
+    return result
+
+
+def null_of_mean(observed: Floats, predicted: Floats, permutations: NDArray[np.intp]) -> Floats:
+    """Return the null of a region's mean product of observed and permuted predictions.
+
+    Units of a region share the permutation, so that their correlation is kept. The mean over
+    units of ``sum_i observed[i] * predicted[pi(i)]`` needs the items' Gram matrix only once,
+    whatever the number of permutations.
+
+    Parameters
+    ----------
+    observed, predicted
+        (item, unit): centred, and scaled so that the product of a column pair is its score.
+    permutations
+        (permutation, item).
+
+    Returns
+    -------
+    float64 (permutation,).
+    """
+    gram = observed @ predicted.T / observed.shape[1]
+    items = np.arange(len(gram))
+    step = max(1, CHUNK_BYTES // (16 * len(items)))
+    starts = range(0, len(permutations), step)
+    sums = [gram[items, permutations[at : at + step]].sum(1) for at in starts]
+    return np.concatenate(sums) if sums else np.empty(0)
+
+
+def null_correlations(
+    brain: Floats, models: Floats, n_stimuli: int, permutations: NDArray[np.intp]
+) -> Floats:
+    """Return the null of the correlation of dissimilarities, stimulus labels permuted.
+
+    Parameters
+    ----------
+    brain
+        (pair, subject), columns centred and of length 1; pairs in the order of ``np.triu_indices``.
+    models
+        (pair, model), likewise.
+    n_stimuli
+        Number of stimuli.
+    permutations
+        (permutation, stimulus); all models and subjects share them.
+
+    Returns
+    -------
+    float64 (permutation, subject, model).
+    """
+    rows, columns = np.triu_indices(n_stimuli, 1)
+    index = np.zeros((n_stimuli, n_stimuli), dtype=np.intp)
+    index[rows, columns] = index[columns, rows] = np.arange(len(rows))
+    null = np.empty((len(permutations), brain.shape[1], models.shape[1]))
+    step = max(1, CHUNK_BYTES // (8 * max(1, brain.size)))
+    for start in range(0, len(permutations), step):
+        some = permutations[start : start + step]
+        shuffled = brain[index[some[:, rows], some[:, columns]]]
+        null[start : start + step] = np.einsum("kps,pm->ksm", shuffled, models, optimize=True)
+    return null

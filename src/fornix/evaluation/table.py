@@ -1,0 +1,123 @@
+"""The score table: its columns, its types, and how a row is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+COLUMNS = (
+    "study",
+    "fit",
+    "subject",
+    "session",
+    "target",
+    "unit",
+    "time",
+    "metric",
+    "value",
+    "chance",
+    "ceiling",
+    "p",
+    "n",
+)
+"""Columns of ``scores.parquet``, in this order."""
+
+KEYS = ("study", "fit", "subject", "session", "target", "unit", "time", "metric")
+"""Columns that name a row; no two rows share all of them."""
+
+INTERVAL_COLUMNS = (*KEYS, "low", "high")
+"""Columns of ``intervals.parquet``: the null distribution's central interval of each score."""
+
+GROUP = "group"
+"""Subject of rows that are about all subjects together."""
+
+ALL = "all"
+"""Session or unit of rows that are about all of them together."""
+
+_TEXT = ("study", "fit", "subject", "session", "target", "unit", "metric")
+_NUMBERS = ("time", "value", "chance", "ceiling", "p", "low", "high")
+_NAN = float("nan")
+
+
+@dataclass
+class Evaluated:
+    """What judging a fit gives.
+
+    Attributes
+    ----------
+    rows
+        From :func:`score_row`.
+    maps
+        Subject -> scores of every unit.
+    how
+        Words on how values, ceilings and p-values were computed.
+    facts
+        Further numbers, JSON-like.
+    notes
+        What the reader should know.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    maps: dict[str, xr.Dataset] = field(default_factory=dict)
+    how: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def score_row(
+    *,
+    subject: str,
+    target: str,
+    unit: str,
+    metric: str,
+    value: float,
+    n: int,
+    session: str = ALL,
+    time: float = _NAN,
+    chance: float = 0.0,
+    ceiling: float = _NAN,
+    p: float = _NAN,
+    interval: tuple[float, float] = (_NAN, _NAN),
+) -> dict[str, Any]:
+    """Return one row of the score table, with the bounds of its interval.
+
+    Parameters
+    ----------
+    subject, target, unit, metric, session, time
+        What the score is about; ``time`` in s, NaN where there is none.
+    value, chance, ceiling
+        In units of the metric; ``ceiling`` is NaN where repeats don't allow one.
+    n
+        Test items that the value rests on.
+    p
+        Permutation p-value, or NaN.
+    interval
+        Central interval of the null distribution, or NaN.
+    """
+    return {
+        **{"study": "", "fit": "", "subject": subject, "session": session, "target": target},
+        **{"unit": unit, "time": time, "metric": metric, "value": value, "chance": chance},
+        **{"ceiling": ceiling, "p": p, "n": n, "low": interval[0], "high": interval[1]},
+    }
+
+
+def score_table(rows: Iterable[Mapping[str, Any]], fit: str = "") -> pd.DataFrame:
+    """Return ``scores.parquet`` from rows; ``fit`` names their fit."""
+    return _typed(rows, COLUMNS, fit)
+
+
+def interval_table(rows: Iterable[Mapping[str, Any]], fit: str = "") -> pd.DataFrame:
+    """Return ``intervals.parquet`` from rows: those that have a null distribution."""
+    table = _typed(rows, INTERVAL_COLUMNS, fit)
+    return table.dropna(subset=["low", "high"]).reset_index(drop=True)
+
+
+def _typed(rows: Iterable[Mapping[str, Any]], columns: tuple[str, ...], fit: str) -> pd.DataFrame:
+    table = pd.DataFrame([{**row, "fit": fit} for row in rows], columns=list(columns))
+    kinds: dict[str, str] = dict.fromkeys(_TEXT, "str")
+    kinds |= dict.fromkeys(_NUMBERS, "float64") | {"n": "int64"}
+    return table.astype({name: kinds[name] for name in columns})

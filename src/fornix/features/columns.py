@@ -1,0 +1,203 @@
+"""Columns of the stimulus table: what people say about the stimuli, as a model of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fornix.errors import FornixError
+from fornix.features.layers import matches, select_layers
+from fornix.study.compute import Compute
+from fornix.study.features import ColumnFeatures
+
+OWN = ("stimulus", "modality", "path", "text", "digest")
+"""Columns that say where a stimulus is, and nothing about it."""
+
+NAMES = ("stim_file", "stimulus_id")
+"""Columns that name the stimuli once more: taken when asked for by name, not by ``*``."""
+
+UNSET = {"0", "false", "no", "none"}
+"""Words that don't set a column for ``any_of``."""
+
+BATCH = 4096
+WHERE = "features (kind: columns)"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer before it is written out.
+
+    Attributes
+    ----------
+    labels
+        Name of each feature.
+    values
+        float32 (stimulus,) of numbers, or intp (stimulus,) of categories; -1: missing.
+    """
+
+    labels: list[str]
+    values: NDArray[Any]
+
+    def rows(self, part: slice) -> NDArray[np.float32]:
+        """Return (stimulus, feature) of some stimuli."""
+        values = self.values[part]
+        if values.dtype.kind == "f":
+            return values[:, None].astype(np.float32)
+        found: NDArray[np.float32] = values[:, None] == np.arange(len(self.labels))[None, :]
+        return found.astype(np.float32)
+
+
+def extract(
+    section: ColumnFeatures,
+    stimuli: pd.DataFrame,
+    root: Path,
+    resources: Compute,
+    notes: list[str],
+) -> Iterator[dict[str, NDArray[np.float32]]]:
+    """Yield one layer a column, and one each name in ``any_of``.
+
+    A stimulus without a value gets a row of zeros in that layer, which a note counts. Patterns
+    that match nothing, and ``any_of`` with columns that aren't there, are left out with a note,
+    so that one study can serve datasets that are described differently.
+
+    Parameters
+    ----------
+    section
+        Which columns.
+    stimuli
+        The stimulus table.
+    root, resources
+        Not used.
+    notes
+        Gets what was left out or missing.
+
+    Yields
+    ------
+    dict
+        Layer -> float32 (batch, feature): indicators of the sorted categories, or one number.
+
+    Raises
+    ------
+    FornixError
+        If nothing remains.
+    """
+    del root, resources
+    layers = build_layers(section, stimuli, notes)
+    for start in range(0, len(stimuli), BATCH):
+        part = slice(start, start + BATCH)
+        yield {name: layer.rows(part) for name, layer in layers.items()}
+
+
+def labels(section: ColumnFeatures, stimuli: pd.DataFrame) -> dict[str, list[str]]:
+    """Return layer -> names of its features."""
+    layers = build_layers(section, stimuli, [])
+    return {name: layer.labels for name, layer in layers.items()}
+
+
+def contents(section: ColumnFeatures, stimuli: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns that are read; the stimuli's own contents aren't."""
+    named = {column for columns in section.any_of.values() for column in columns}
+    read = [*_described(stimuli), *(name for name in NAMES if name in stimuli)]
+    used = [name for name in read if name in named or matches(name, section.columns)]
+    return stimuli[["stimulus", *used]]
+
+
+def build_layers(
+    section: ColumnFeatures, stimuli: pd.DataFrame, notes: list[str]
+) -> dict[str, Layer]:
+    """Return the layers to keep, by name.
+
+    Raises
+    ------
+    FornixError
+        If there is none, or two have the same name.
+    """
+    layers: dict[str, Layer] = {}
+    for column in _chosen(section, stimuli, notes):
+        layer = _column_layer(stimuli[column], matches(column, section.onehot), notes)
+        if layer is not None:
+            _add(layers, _layer_name(column, notes), layer)
+    for name, columns in section.any_of.items():
+        lacking = [column for column in columns if column not in stimuli]
+        if lacking or not columns:
+            what = f"has no column {', '.join(lacking)}" if lacking else "is given no column"
+            notes.append(f"layer '{name}' is left out: the stimulus table {what}")
+            continue
+        is_set = np.any([_is_set(stimuli[column]) for column in columns], axis=0)
+        _add(layers, name, Layer([name], is_set.astype(np.float32)))
+    if not layers:
+        known = ", ".join([*_described(stimuli), *(name for name in NAMES if name in stimuli)])
+        problem = "; ".join(["no column of the stimulus table is left", *notes])
+        mend = f"name columns that the table has: {known}" if known else (
+            "describe the stimuli in a stimulus table (stimuli.table of the dataset)"
+        )  # fmt: skip
+        raise FornixError(problem, where=f"{WHERE}: columns", mend=mend)
+    return {name: layers[name] for name in select_layers([*layers], section.layers, where=WHERE)}
+
+
+def _described(stimuli: pd.DataFrame) -> list[str]:
+    return [str(name) for name in stimuli.columns if name not in (*OWN, *NAMES)]
+
+
+def _chosen(section: ColumnFeatures, stimuli: pd.DataFrame, notes: list[str]) -> list[str]:
+    asked = {pattern.lower() for pattern in section.columns}
+    known = _described(stimuli)
+    known += [name for name in NAMES if name in stimuli and name in asked]
+    for pattern in section.columns:
+        if pattern != "*" and not any(matches(name, [pattern]) for name in known):
+            notes.append(f"the stimulus table has no column {pattern!r}; it is left out")
+    return [name for name in known if matches(name, section.columns)]
+
+
+def _layer_name(column: str, notes: list[str]) -> str:
+    """Return a column's name without what a path can't hold."""
+    name = re.sub(r"[^\w.+-]+", "_", column).lstrip("._") or "column"
+    if name != column:
+        notes.append(f"column '{column}' makes the layer '{name}'")
+    return name
+
+
+def _add(layers: dict[str, Layer], name: str, layer: Layer) -> None:
+    if name in layers or name == "stimulus":
+        problem = f"two layers would be named '{name}'"
+        mend = "rename the one in any_of, or the column of the stimulus table"
+        raise FornixError(problem, where=f"{WHERE}: {name}", mend=mend)
+    layers[name] = layer
+
+
+def _column_layer(column: pd.Series[Any], onehot: bool, notes: list[str]) -> Layer | None:
+    missing = column.isna().to_numpy(dtype=bool)
+    if missing.all():
+        notes.append(f"column '{column.name}' is left out: it is empty")
+        return None
+    if missing.any():
+        count = f"{int(missing.sum())} of {len(column)} stimuli"
+        notes.append(f"column '{column.name}' has no value for {count}: a row of zeros there")
+    if column.dtype.kind in "biuf" and not onehot:
+        numbers = column.to_numpy(dtype=np.float32, na_value=0)
+        return Layer([str(column.name)], np.where(missing, np.float32(0), numbers))
+    known = column[~missing]
+    categories = sorted(set(known)) if known.dtype.kind in "biuf" else sorted(set(map(str, known)))
+    index = {value: at for at, value in enumerate(categories)}
+    keys = column if known.dtype.kind in "biuf" else column.map(str)
+    codes = [-1 if gone else index[key] for key, gone in zip(keys, missing, strict=True)]
+    return Layer([_word(value) for value in categories], np.asarray(codes, dtype=np.intp))
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def _is_set(column: pd.Series[Any]) -> NDArray[np.bool_]:
+    known = column.notna().to_numpy(dtype=bool)
+    if column.dtype.kind in "biuf":
+        return known & (column.to_numpy(dtype=float, na_value=0) != 0)
+    words = column.map(str).str.strip().str.lower()
+    return known & ~words.isin([*UNSET, ""]).to_numpy(dtype=bool)

@@ -1,0 +1,180 @@
+"""Ridge regression from features to every unit, one penalty a unit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from himalaya.backend import set_backend
+from himalaya.kernel_ridge import solve_kernel_ridge_cv_eigenvalues
+from himalaya.ridge import solve_ridge_cv_svd
+from numpy.typing import NDArray
+from sklearn.model_selection import PredefinedSplit
+
+from fornix.progress import track
+
+if TYPE_CHECKING:
+    from fornix.study.fits import RidgeFit
+
+BATCH_BYTES = 256 << 20
+"""Memory of one batch of units' predictions for all penalties."""
+
+
+class Solution(NamedTuple):
+    """What a solver returns: coef (feature, unit), intercept (unit,), alpha (unit,)."""
+
+    coef: NDArray[np.float64]
+    intercept: NDArray[np.float64]
+    alpha: NDArray[np.float64]
+
+
+Solver = Callable[
+    [NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]], Solution
+]
+"""``solve(X, Y, alphas, inner_folds)``: X (sample, feature), Y (sample, unit), the grid of
+penalties, and the inner fold of each sample."""
+
+Folds = Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]]
+"""(train, test) rows of each fold."""
+
+InnerFolds = Callable[[NDArray[np.intp]], NDArray[np.intp]]
+"""Training rows -> their inner folds."""
+
+
+@dataclass
+class Predictions:
+    """What an encoding model hands back.
+
+    Attributes
+    ----------
+    predicted
+        Target -> held-out predictions, float32 (sample, unit).
+    alpha
+        Target -> penalty of each fold and unit, float32 (fold, unit).
+    weights
+        Name -> array: the model refitted on all samples, ``<target>/coef`` (feature, unit),
+        ``/intercept`` (unit,) and ``/alpha`` (unit,), so that x @ coef + intercept predicts.
+    """
+
+    predicted: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    alpha: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    weights: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+
+
+def fit(
+    section: RidgeFit,
+    features: Mapping[str, NDArray[Any]],
+    responses: NDArray[Any],
+    folds: Folds,
+    *,
+    inner: InnerFolds,
+    notes: list[str],
+) -> Predictions:
+    """Predict every held-out sample from each target's features, and refit on all samples.
+
+    Parameters
+    ----------
+    section
+        Settings.
+    features
+        Target -> (sample, feature).
+    responses
+        (sample, unit).
+    folds
+        Outer folds.
+    inner
+        Makes the inner folds of some training rows, on which penalties are chosen.
+    notes
+        What the reader of the results should know is added here.
+    """
+    low, high, count = section.alphas
+    alphas = np.logspace(low, high, count)
+    everything = np.arange(len(responses))
+    found = Predictions()
+    for target in track(list(features), "ridge: layers"):
+        X = np.asarray(features[target], dtype=np.float64)
+        predicted = np.empty(responses.shape, dtype=np.float32)
+        chosen = []
+        blind = 0
+        for train, test in folds:
+            solution, kept = fit_standardised(X[train], responses[train], alphas, inner(train))
+            predicted[test] = X[test] @ solution.coef + solution.intercept
+            chosen.append(solution.alpha)
+            blind += not kept
+        final, _ = fit_standardised(X, responses, alphas, inner(everything))
+        found.predicted[target] = predicted
+        found.alpha[target] = np.stack(chosen).astype(np.float32)
+        for name, value in final._asdict().items():
+            found.weights[f"{target}/{name}"] = np.ascontiguousarray(value, dtype=np.float32)
+        if blind:
+            notes.append(
+                f"{target}: every feature is constant in the training samples of {blind} of "
+                f"{len(folds)} folds; these predict the training mean"
+            )
+    return found
+
+
+def fit_standardised(
+    X: NDArray[Any],
+    Y: NDArray[Any],
+    alphas: NDArray[np.float64],
+    inner_folds: NDArray[np.intp],
+    solver: Solver | None = None,
+) -> tuple[Solution, int]:
+    """Fit on z-scored features and centred responses; return weights for raw features.
+
+    Features that are constant in ``X`` are dropped (their weights are 0).
+
+    Returns
+    -------
+    The solution in the units of X and Y, and the number of features used.
+    """
+    X, Y = np.asarray(X, dtype=np.float64), np.asarray(Y, dtype=np.float64)
+    mean, spread = X.mean(0), X.std(0)
+    # float32 features that differ in their last bits only are constant.
+    used = spread > 1e-6 * np.maximum(np.abs(mean), 1e-12)
+    centre = Y.mean(0)
+    coef = np.zeros((X.shape[1], Y.shape[1]))
+    if not used.any():
+        return Solution(coef, centre, np.full(Y.shape[1], alphas[-1])), 0
+    Z = (X[:, used] - mean[used]) / spread[used]
+    solution = (solver or solve)(Z, Y - centre, alphas, inner_folds)
+    coef[used] = solution.coef / spread[used, None]
+    intercept = centre + solution.intercept - mean @ coef
+    return Solution(coef, intercept, solution.alpha), int(used.sum())
+
+
+def solve(
+    X: NDArray[np.float64],
+    Y: NDArray[np.float64],
+    alphas: NDArray[np.float64],
+    inner_folds: NDArray[np.intp],
+) -> Solution:
+    """Choose each unit's penalty by cross-validated squared error, and refit.
+
+    himalaya's solvers (Dupre la Tour et al. 2022, NeuroImage 264:119728): in the dual where
+    there are more features than samples, by a singular value decomposition otherwise. The mean
+    of the training part is taken off in every inner fold.
+    """
+    set_backend("numpy", on_error="raise")
+    largest = int(np.bincount(inner_folds).max())
+    batch = max(1, BATCH_BYTES // (8 * len(alphas) * largest))
+    settings = {
+        "alphas": alphas,
+        "fit_intercept": True,
+        "cv": PredefinedSplit(inner_folds),
+        "n_targets_batch": batch,
+    }
+    if X.shape[1] > len(X):
+        mean = X.mean(0)
+        Xc = X - mean
+        chosen, dual, _, _ = solve_kernel_ridge_cv_eigenvalues(Xc @ Xc.T, Y, **settings)
+        coef = Xc.T @ dual
+        intercept = Y.mean(0) - mean @ coef
+    else:
+        chosen, coef, _, intercept = solve_ridge_cv_svd(X, Y, **settings)
+    # himalaya hands back exp(log(alpha)): take the grid's own value.
+    nearest = np.abs(np.log(chosen)[:, None] - np.log(alphas)).argmin(1)
+    return Solution(coef, intercept, alphas[nearest])

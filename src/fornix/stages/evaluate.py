@@ -1,0 +1,84 @@
+"""Evaluate: all subjects' fits in, the score table out."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from fornix.evaluation.table import interval_table, score_table
+from fornix.store.artifact import Recipe, Target, adopt, create, open_artifact
+from fornix.study.compute import Compute
+from fornix.study.scores import Evaluation
+from fornix.training.samples import plain_text, sample_table, stack_units
+
+PARTS = {"encoding": "predictions", "decoding": "predictions", "rsa": "rdms"}
+"""Part of the fit's artifact that each task is judged on."""
+
+
+def run(
+    section: Evaluation,
+    inputs: Mapping[str, Path],
+    target: Target,
+    resources: Compute,
+    *,
+    subject: str | None = None,
+    seed: int = 0,
+) -> None:
+    """Score one fit of a study, all subjects at once.
+
+    Parameters
+    ----------
+    section
+        The fit and how it is judged; its task names the module in ``fornix.evaluation``.
+    inputs
+        ``fit/<subject>`` and ``responses/<subject>`` of every subject. Responses are read for
+        the noise ceiling of an encoding fit only.
+    target
+        The artifact to make: ``scores.parquet``, ``intervals.parquet``, ``details.json``, and
+        ``maps-<subject>.zarr`` of an encoding fit. The column ``fit`` is the name before the
+        digest in the artifact's folder, ``<fit>-<digest>``; ``study`` is left to the report.
+    resources
+        Numeric threads.
+    subject
+        Unused: one job scores all subjects.
+    seed
+        The study's seed.
+    """
+    task = section.fit.task
+    part = PARTS[task]
+    names = [key.removeprefix("fit/") for key in inputs if key.startswith("fit/")]
+    fits = {name: open_artifact(inputs[f"fit/{name}"]) for name in sorted(names)}
+    read = {f"fit/{name}": one.digests(f"{part}.zarr") for name, one in fits.items()}
+    responses = {}
+    if task == "encoding" and section.scores.ceiling:
+        responses = {name: open_artifact(inputs[f"responses/{name}"]) for name in fits}
+        digests = {n: one.digests("responses.zarr") for n, one in responses.items()}
+        read |= {f"responses/{name}": digest for name, digest in digests.items()}
+    settings = {"task": task, "scores": section.scores.identity()}
+    recipe = Recipe("evaluate", settings | {"seed": seed}, read)
+    if adopt(target, recipe):
+        return
+
+    def samples(name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+        dataset = plain_text(responses[name].dataset("responses")).load()
+        return stack_units(dataset)[0], sample_table(dataset)["stimulus"].to_numpy()
+
+    module = importlib.import_module(f"fornix.evaluation.{task}")
+    datasets = {name: plain_text(one.dataset(part)) for name, one in fits.items()}
+    fit_name = target.path.name.rpartition("-")[0] or target.path.name
+    with create(target, recipe) as draft, threadpool_limits(resources.threads):
+        found = module.evaluate(section, datasets, samples, seed=seed)
+        scores = score_table(found.rows, fit_name)
+        draft.write_table("scores", scores)
+        draft.write_table("intervals", interval_table(found.rows, fit_name))
+        for name, maps in found.maps.items():
+            draft.write_dataset(f"maps-{name}", maps, along="unit")
+        details = {"how": found.how, "notes": found.notes, **found.facts}
+        details |= {"permutations": section.scores.permutations, "subjects": list(fits)}
+        draft.write_json("details.json", details)
+        draft.note(n_rows=len(scores), notes=found.notes)

@@ -1,0 +1,60 @@
+"""The last step of an artifact: its draft takes its place, and a kill can't leave half of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def sync(folder: Path) -> None:
+    """Flush every file of a folder to the disk, so that the rename can't outrun the contents."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+
+
+def put_in_place(draft: Path, path: Path, *, own: Sequence[str]) -> None:
+    """Replace an artifact by its draft, keeping what a user put beside the old one's parts.
+
+    The old folder is set aside whole, so that no half-deleted one ever has the artifact's name,
+    and is deleted only when the user's files have moved. A kill leaves the old artifact, none,
+    or the new one; the next commit clears up.
+
+    Parameters
+    ----------
+    draft
+        The finished folder.
+    path
+        Where it goes.
+    own
+        Files of the store itself; the first of them names the parts.
+    """
+    aside = path.with_name(f".{path.name}.old")
+    if path.exists():
+        _clear(aside, path, own, trash=aside.with_name(f".{path.name}.trash"))
+        path.rename(aside)
+    draft.rename(path)
+    _clear(aside, path, own, trash=draft)
+
+
+def _clear(aside: Path, path: Path, own: Sequence[str], *, trash: Path) -> None:
+    """Delete a folder that was set aside, by this commit or by one that was killed."""
+    shutil.rmtree(trash, ignore_errors=True)
+    if aside.exists():
+        _keep_foreign_files(aside, path, own)
+        aside.rename(trash)  # what is deleted only in part must not be taken for the user's
+        shutil.rmtree(trash, ignore_errors=True)
+
+
+def _keep_foreign_files(old: Path, new: Path, own: Sequence[str]) -> None:
+    try:
+        parts = json.loads((old / own[0]).read_text(encoding="utf-8"))["parts"]
+    except (OSError, ValueError):  # not an artifact: all of it is the user's
+        parts = {}
+    for path in old.iterdir():
+        if path.name not in {*parts, *own} and not (new / path.name).exists():
+            path.rename(new / path.name)

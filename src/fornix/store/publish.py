@@ -1,0 +1,41 @@
+"""Copy a finished artifact to where people look.
+
+The artifact stays in the cache under its digest, so that switching a setting back and forth
+makes nothing anew; the published folder holds a copy of the one that a study now means.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from fornix.store.artifact import MANIFEST, open_artifact
+
+
+def publish(source: Path, folder: Path) -> bool:
+    """Make ``folder`` hold the parts of an artifact, beside whatever else is in it.
+
+    Parameters
+    ----------
+    source
+        A whole artifact whose parts are files.
+    folder
+        Where they are wanted.
+
+    Returns
+    -------
+    bool
+        Whether anything had to be copied.
+    """
+    artifact = open_artifact(source)
+    shown = folder / MANIFEST
+    same = shown.exists() and shown.read_bytes() == (artifact.path / MANIFEST).read_bytes()
+    if same and all((folder / name).exists() for name in artifact.manifest["parts"]):
+        return False
+    folder.mkdir(parents=True, exist_ok=True)
+    shown.unlink(missing_ok=True)
+    for name in [*artifact.manifest["parts"], MANIFEST]:
+        draft = folder / f".{name}.tmp"
+        shutil.copyfile(artifact.path / name, draft)
+        draft.replace(folder / name)
+    return True

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from himalaya.ridge import RidgeCV
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV, PredefinedSplit
+
+from fornix.models import ridge
+from fornix.study.fits import RidgeFit
+
+ALPHAS = np.logspace(-1, 6, 15)
+
+
+def planted(n=120, p=15, t=12, noise=1.0, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, p))
+    coef = rng.normal(size=(p, t))
+    return X, X @ coef + noise * rng.normal(size=(n, t)) + 3, coef
+
+
+def folds_of(n, k=5):
+    fold = np.arange(n) % k
+    return [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(k)]
+
+
+@pytest.mark.parametrize("p", [15, 200])
+def test_solver_agrees_with_scikit_learn_in_the_primal_and_the_dual(p):
+    X, Y, _ = planted(n=60, p=p, t=4, noise=20)
+    inner = np.arange(60) % 5
+    found = ridge.solve(X, Y, ALPHAS, inner)
+    for unit in range(4):
+        # himalaya centres within every inner fold and averages the squared errors of folds.
+        search = GridSearchCV(
+            Ridge(), {"alpha": ALPHAS}, cv=PredefinedSplit(inner), scoring="neg_mean_squared_error"
+        ).fit(X, Y[:, unit])
+        assert found.alpha[unit] == search.best_params_["alpha"]
+        assert np.allclose(found.coef[:, unit], search.best_estimator_.coef_, atol=1e-8)
+        assert np.isclose(found.intercept[unit], search.best_estimator_.intercept_)
+
+
+def test_solver_agrees_with_himalayas_estimator():
+    X, Y, _ = planted(noise=10)
+    inner = np.arange(len(X)) % 5
+    reference = RidgeCV(alphas=ALPHAS, fit_intercept=True, cv=PredefinedSplit(inner)).fit(X, Y)
+    found = ridge.solve(X, Y, ALPHAS, inner)
+    assert np.allclose(found.coef, reference.coef_, atol=1e-10)
+    assert np.allclose(found.alpha, reference.best_alphas_)
+
+
+def test_planted_weights_are_recovered_in_raw_units():
+    X, Y, coef = planted(n=400, noise=0.01)
+    scale = np.logspace(-2, 2, X.shape[1])
+    found, used = ridge.fit_standardised(X * scale + 5, Y, ALPHAS, np.arange(400) % 5)
+    assert used == X.shape[1]
+    assert np.allclose(found.coef * scale[:, None], coef, atol=0.01)
+
+
+def test_constant_features_are_dropped_and_get_no_weight():
+    X, Y, _ = planted()
+    wide = np.hstack([X, np.full((len(X), 2), 7.0)])
+    inner = np.arange(len(X)) % 5
+    plain, _ = ridge.fit_standardised(X, Y, ALPHAS, inner)
+    found, used = ridge.fit_standardised(wide, Y, ALPHAS, inner)
+    assert used == X.shape[1]
+    assert not found.coef[-2:].any()
+    assert np.allclose(found.coef[:-2], plain.coef)
+
+
+def test_predictions_are_held_out_and_weights_predict():
+    X, Y, _ = planted(noise=3)
+    section = RidgeFit(kind="ridge", responses="r", features=["f"])
+    notes: list[str] = []
+    found = ridge.fit(
+        section,
+        {"f/a": X, "f/flat": np.ones((len(X), 3))},
+        Y,
+        folds_of(len(X)),
+        inner=lambda rows: np.arange(len(rows)) % 5,
+        notes=notes,
+    )
+    test = np.arange(0, len(X), 5)
+    train = np.setdiff1d(np.arange(len(X)), test)
+    other, _ = ridge.fit_standardised(X[train], Y[train], ALPHAS, np.arange(len(train)) % 5)
+    expected = X[test] @ other.coef + other.intercept
+    assert np.allclose(found.predicted["f/a"][test], expected, atol=1e-4)
+    # A layer that is constant predicts the training mean, and the reader is told.
+    assert np.allclose(found.predicted["f/flat"][test], Y[train].mean(0), atol=1e-5)
+    assert any("f/flat" in note and "5 of 5 folds" in note for note in notes)
+    assert found.alpha["f/a"].shape == (5, Y.shape[1])
+    fitted = X @ found.weights["f/a/coef"] + found.weights["f/a/intercept"]
+    assert np.corrcoef(fitted.ravel(), Y.ravel())[0, 1] > 0.7
+
+
+def test_units_without_signal_get_large_penalties():
+    X, Y, _ = planted(n=200, noise=1)
+    Y[:, ::2] = np.random.default_rng(1).normal(size=Y[:, ::2].shape)
+    found = ridge.solve(X, Y, ALPHAS, np.arange(200) % 5)
+    assert np.median(found.alpha[::2]) >= 100 * np.median(found.alpha[1::2])
