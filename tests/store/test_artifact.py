@@ -162,19 +162,6 @@ def test_equal_contents_have_equal_digests_wherever_and_whenever_made(tmp_path):
     assert open_artifact(other.path).digest != open_artifact(first.path).digest
 
 
-def test_the_digest_of_some_parts_leaves_the_others_out(tmp_path):
-    digests = []
-    for text in ("one", "two"):
-        target = Target(tmp_path / text)
-        with create(target, RECIPE) as draft:
-            draft.write_json("same.json", 1)
-            draft.write_json("other.json", text)
-        made = open_artifact(target.path)
-        digests.append((made.digests("same.json"), made.digests("same.json", "other.json")))
-    assert digests[0][0] == digests[1][0]
-    assert digests[0][1] != digests[1][1]
-
-
 def test_nothing_is_left_of_a_stage_that_failed(target):
     def stage() -> None:
         with create(target, RECIPE) as draft:

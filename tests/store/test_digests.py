@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fornix.store import Recipe, Target, create, open_artifact
 from fornix.store.digests import combine, file_digest, part_digest
 
 PAIRS = st.dictionaries(
@@ -71,3 +72,16 @@ def test_names_that_are_not_utf8_have_a_digest_too(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / name).touch()
     assert part_digest(tmp_path / "a") != combine([])
+
+
+def test_the_digest_of_some_parts_leaves_the_others_out(tmp_path):
+    digests = []
+    for text in ("one", "two"):
+        target = Target(tmp_path / text)
+        with create(target, Recipe("fit", {}, {})) as draft:
+            draft.write_json("same.json", 1)
+            draft.write_json("other.json", text)
+        made = open_artifact(target.path)
+        digests.append((made.digests("same.json"), made.digests("same.json", "other.json")))
+    assert digests[0][0] == digests[1][0]
+    assert digests[0][1] != digests[1][1]

@@ -141,7 +141,7 @@ CASES = {
         ["sub-02", "bold.nii.gz", "mend"],
     ),
     "shapes differ": (spoil_shape, ["sub-02", "run-01", "run-02", "shape"]),
-    "one class": (one_class, ["trial_type", "same"]),
+    "one class": (one_class, ["fits.decoding", "trial_type", "same"]),
     "model not here": (missing_model, ["nobody/no-such-model", "mend"]),
 }
 

@@ -14,7 +14,7 @@ from fornix.dag.graph import Graph
 from fornix.errors import FornixError, did_you_mean
 from fornix.study.base import digest_of
 from fornix.study.features import HuggingFaceFeatures
-from fornix.study.fits import ClassifierFit
+from fornix.study.fits import ClassifierFit, RidgeFit, RsaFit
 from fornix.study.responses import RdmResponses
 
 if TYPE_CHECKING:
@@ -105,18 +105,21 @@ def _check_responses(graph: Graph, name: str, index: Index) -> Iterator[str]:
     entities = recordings.set_index("recording")[["subject", "session", "run"]]
     samples = events.join(entities, on="recording")
     for key, fit in fits.items():
-        if isinstance(fit, ClassifierFit):
-            _check_classes(fit, samples, f"fits.{key}")
-            yield f"fits.{key}: every fold has two classes or more"
+        if not isinstance(fit, RsaFit):
+            _check_folds(fit, samples, graph.study.seed, f"fits.{key}")
+            yield f"fits.{key}: folds can be made in every subject"
 
 
-def _check_classes(fit: ClassifierFit, samples: pd.DataFrame, where: str) -> None:
+def _check_folds(
+    fit: ClassifierFit | RidgeFit, samples: pd.DataFrame, seed: int, where: str
+) -> None:
     from fornix.training.splits import plan_folds
 
-    if fit.baseline is None and fit.label not in samples:
-        problem = f"the events have no column '{fit.label}' to decode"
-        mend = did_you_mean(fit.label, samples.columns)
+    label = fit.label if isinstance(fit, ClassifierFit) and fit.baseline is None else None
+    if label is not None and label not in samples:
+        problem = f"the events have no column '{label}' to decode"
+        mend = did_you_mean(label, samples.columns)
         raise FornixError(problem, where=f"{where}.label", mend=mend)
-    for _, one in samples.groupby("subject", sort=True):
-        table = one.reset_index(drop=True)
-        plan_folds(table, fit.cv, fit.task, None if fit.baseline else fit.label)
+    for subject, table in samples.groupby("subject", sort=True):
+        place = f"{where} (sub-{subject})" + (f", label {label}" if label else "")
+        plan_folds(table.reset_index(drop=True), fit.cv, fit.task, label, seed=seed, where=place)

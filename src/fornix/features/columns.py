@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,8 @@ class Layer:
     labels
         Name of each feature.
     values
-        float32 (stimulus,) of numbers, or intp (stimulus,) of categories; -1: missing.
+        float32 (stimulus,) or (stimulus, feature) of numbers, or intp (stimulus,) of categories;
+        -1: missing.
     """
 
     labels: list[str]
@@ -49,7 +50,7 @@ class Layer:
         """Return (stimulus, feature) of some stimuli."""
         values = self.values[part]
         if values.dtype.kind == "f":
-            return values[:, None].astype(np.float32)
+            return values.reshape(len(values), -1).astype(np.float32)
         found: NDArray[np.float32] = values[:, None] == np.arange(len(self.labels))[None, :]
         return found.astype(np.float32)
 
@@ -61,7 +62,7 @@ def extract(
     resources: Compute,
     notes: list[str],
 ) -> Iterator[dict[str, NDArray[np.float32]]]:
-    """Yield one layer a column, and one each name in ``any_of``.
+    """Yield one layer a column, and one each name in ``any_of`` and ``stack``.
 
     A stimulus without a value gets a row of zeros in that layer, which a note counts. Patterns
     that match nothing, and ``any_of`` with columns that aren't there, are left out with a note,
@@ -103,7 +104,8 @@ def labels(section: ColumnFeatures, stimuli: pd.DataFrame) -> dict[str, list[str
 
 def contents(section: ColumnFeatures, stimuli: pd.DataFrame) -> pd.DataFrame:
     """Return the columns that are read; the stimuli's own contents aren't."""
-    named = {column for columns in section.any_of.values() for column in columns}
+    combined = (*section.any_of.values(), *section.stack.values())
+    named = {column for columns in combined for column in columns}
     read = [*_described(stimuli), *(name for name in NAMES if name in stimuli)]
     used = [name for name in read if name in named or matches(name, section.columns)]
     return stimuli[["stimulus", *used]]
@@ -124,14 +126,19 @@ def build_layers(
         layer = _column_layer(stimuli[column], matches(column, section.onehot), notes)
         if layer is not None:
             _add(layers, _layer_name(column, notes), layer)
-    for name, columns in section.any_of.items():
-        lacking = [column for column in columns if column not in stimuli]
-        if lacking or not columns:
-            what = f"has no column {', '.join(lacking)}" if lacking else "is given no column"
-            notes.append(f"layer '{name}' is left out: the stimulus table {what}")
-            continue
+    for name, columns in _present(section.any_of, stimuli, notes):
         is_set = np.any([_is_set(stimuli[column]) for column in columns], axis=0)
         _add(layers, name, Layer([name], is_set.astype(np.float32)))
+    for name, columns in _present(section.stack, stimuli, notes):
+        parts = [
+            _column_layer(stimuli[column], matches(column, section.onehot), notes)
+            for column in columns
+        ]
+        side_by_side = [part for part in parts if part is not None]
+        if side_by_side:
+            joined = [label for part in side_by_side for label in part.labels]
+            values = np.concatenate([part.rows(slice(None)) for part in side_by_side], axis=1)
+            _add(layers, name, Layer(joined, values))
     if not layers:
         known = ", ".join([*_described(stimuli), *(name for name in NAMES if name in stimuli)])
         problem = "; ".join(["no column of the stimulus table is left", *notes])
@@ -140,6 +147,19 @@ def build_layers(
         )  # fmt: skip
         raise FornixError(problem, where=f"{WHERE}: columns", mend=mend)
     return {name: layers[name] for name in select_layers([*layers], section.layers, where=WHERE)}
+
+
+def _present(
+    combined: Mapping[str, list[str]], stimuli: pd.DataFrame, notes: list[str]
+) -> Iterator[tuple[str, list[str]]]:
+    """Yield the layers made of several columns whose columns are all there."""
+    for name, columns in combined.items():
+        lacking = [column for column in columns if column not in stimuli]
+        if lacking or not columns:
+            what = f"has no column {', '.join(lacking)}" if lacking else "is given no column"
+            notes.append(f"layer '{name}' is left out: the stimulus table {what}")
+        else:
+            yield name, columns
 
 
 def _described(stimuli: pd.DataFrame) -> list[str]:
@@ -196,8 +216,9 @@ def _word(value: Any) -> str:
 
 
 def _is_set(column: pd.Series[Any]) -> NDArray[np.bool_]:
-    known = column.notna().to_numpy(dtype=bool)
+    known: NDArray[np.bool_] = column.notna().to_numpy(dtype=bool)
     if column.dtype.kind in "biuf":
-        return known & (column.to_numpy(dtype=float, na_value=0) != 0)
-    words = column.map(str).str.strip().str.lower()
-    return known & ~words.isin([*UNSET, ""]).to_numpy(dtype=bool)
+        says: list[bool] = [bool(cell) for cell in column]
+    else:
+        says = [str(cell).strip().lower() not in {*UNSET, ""} for cell in column]
+    return np.logical_and(known, says)

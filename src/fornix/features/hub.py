@@ -219,12 +219,20 @@ def _files(section: HuggingFaceFeatures, folder: Path) -> Iterator[Path]:
 def _cached(section: HuggingFaceFeatures) -> Path | None:
     """Return the snapshot in the cache, if it has all that is needed."""
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
     def find(name: str) -> Path | None:
-        found = try_to_load_from_cache(section.model, name, revision=section.revision)
+        try:
+            found = try_to_load_from_cache(section.model, name, revision=section.revision)
+        except HFValidationError as error:
+            mend = "give a hub name (org/name) or a local folder"
+            raise FornixError(str(error), where=_where(section), mend=mend) from None
         return Path(found) if isinstance(found, str) else None
 
     if (config := find(CONFIG)) is None:
+        return None
+    beside = any(True for pattern in BESIDE for _ in config.parent.glob(pattern))
+    if not beside and not is_offline():  # another program fetched the weights alone
         return None
     if section.init == "random" or find(WEIGHTS) is not None:
         return config.parent
@@ -259,8 +267,6 @@ def _not_cached(section: HuggingFaceFeatures) -> FornixError:
 
     problem = f"the model {section.model} isn't here, and HF_HUB_OFFLINE forbids fetching it"
     where = f"{_where(section)}; looked for in the cache {constants.HF_HUB_CACHE}"
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", section.model):
-        return FornixError(problem, where=where, mend="check the name: org/name or a folder")
     mend = f"where there is a network: {_download_command(section)}; or name a local folder"
     return FornixError(problem, where=where, mend=mend)
 

@@ -1,68 +1,37 @@
-"""Hidden states of Hugging Face vision and text models, every layer in one forward pass."""
+"""Hidden states of a Hugging Face vision or text model, every layer in one forward pass.
+
+Layers are named ``embeddings`` (what enters the first block), ``block1`` to ``blockN`` (what
+each block gives on; stages of a convolutional network count as blocks), and ``pooler`` where
+the model has one. They are what transformers calls ``hidden_states``: in decoders such as GPT-2
+the last of them is already normalised, in ViT it isn't yet.
+"""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Mapping
+import inspect
+import os
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-import transformers
-from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer
+from numpy.typing import NDArray
 
 from fornix.errors import FornixError
-from fornix.features.hub import digest, is_architecture, locate
-from fornix.features.images import image_paths, open_image
+from fornix.features import hub
+from fornix.features.checkpoints import load_model
+from fornix.features.inputs import Prepare, TextInputs, prepare_images, prepare_texts
 from fornix.features.layers import select_layers
+from fornix.features.modality import only_modality, require
+from fornix.features.pooling import check_pooling, pool
 from fornix.progress import track
-from fornix.study.base import digest_of
 from fornix.study.compute import Compute
 from fornix.study.features import HuggingFaceFeatures
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-HALF = (0.5, 0.5, 0.5)
-MAX_TOKENS = 100_000
-"""Tokenizers without a limit give an absurd number instead."""
-
-
-class Inputs(Protocol):
-    """Turns stimuli into a model's inputs."""
-
-    def __call__(self, rows: pd.DataFrame) -> dict[str, torch.Tensor]:
-        """Return keyword arguments of the model's forward pass, on the CPU."""
-
-
-@dataclass
-class Loaded:
-    """A model ready to run.
-
-    Attributes
-    ----------
-    model
-        The tower that takes the stimuli, in evaluation mode.
-    inputs
-        Stimuli to its keyword arguments.
-    has_pooler
-        Whether its pooled output was trained (or is random like all the rest).
-    """
-
-    model: torch.nn.Module
-    inputs: Inputs
-    has_pooler: bool
-
-
-def fingerprint(section: HuggingFaceFeatures) -> str:
-    """Return a digest of what decides the model's numbers: its files, or how it is built."""
-    if is_architecture(section):
-        return digest_of([transformers.__version__, torch.__version__])
-    return digest(locate(section))
+fingerprint = hub.fingerprint
 
 
 def extract(
@@ -72,262 +41,142 @@ def extract(
     resources: Compute,
     notes: list[str],
 ) -> Iterator[dict[str, NDArray[np.float32]]]:
-    """Yield batches of pooled hidden states: ``embeddings``, ``block1``..., ``pooler``.
+    """Yield the pooled hidden states of all layers.
 
     Parameters
     ----------
     section
-        Model, pooling and layers.
+        The model, its pooling, and the layers to keep.
     stimuli
-        Rows of the stimulus table, all images or all texts.
+        The stimulus table: all pictures, or all texts.
     root
-        The dataset's folder.
+        Folder that its paths start from.
     resources
-        Device and threads.
+        Threads, and the device that the model runs on.
     notes
-        Takes what a reader should know: texts cut short, parts of the model without weights.
+        Gets the commit of a model that isn't pinned, layers left out, texts cut short.
+
+    Yields
+    ------
+    dict
+        Layer -> float32 (batch, feature).
 
     Raises
     ------
     FornixError
-        If the model can't be loaded, or the stimuli aren't what it takes.
+        If the model isn't there, doesn't fit the stimuli, or lacks what pooling asks for.
     """
-    torch.set_num_threads(resources.threads)
-    modality = _modality(section, stimuli)
-    with _quiet():
-        loaded = load(section, modality, root, notes)
-    device = _device(resources.device)
-    model = loaded.model.to(device)
-    wanted: list[str] | None = None
-    starts = range(0, len(stimuli), section.batch_size)
-    for start in track(starts, f"{section.model}: batches"):
-        kwargs = loaded.inputs(stimuli.iloc[start : start + section.batch_size])
-        with torch.inference_mode(), _quiet():
-            outputs = model(
-                **{key: value.to(device) for key, value in kwargs.items()},
-                output_hidden_states=True,
+    where = f"features (kind: huggingface, model: {section.model})"
+    modality: str = section.modality
+    if modality == "auto":
+        modality = only_modality(stimuli, ("image", "text"), where=where)
+    require(stimuli, modality, what=section.model, where=where)
+    folder = hub.locate(section)
+    if folder is not None and section.revision is None and hub.local_folder(section) is None:
+        notes.append(f"{section.model}: no revision is pinned; commit {folder.name} was used")
+    device = torch_device(resources)
+    with _settings(resources.threads):
+        model, has_pooler = load_model(section, folder, modality, notes)
+        prepare: Prepare
+        if modality == "text":
+            prepare = prepare_texts(section, folder, model)
+        else:
+            prepare = prepare_images(
+                section, folder, model, root=root, threads=resources.threads, notes=notes
             )
-        states = layers_of(outputs, has_pooler=loaded.has_pooler)
-        wanted = wanted or select_layers(list(states), section.layers, section.model)
-        mask = kwargs.get("attention_mask")
-        mask = None if mask is None else mask.to(device)
-        yield {
-            name: pool(states[name], section.pooling, mask).float().cpu().numpy() for name in wanted
-        }
+        tokenizer = prepare.tokenizer if isinstance(prepare, TextInputs) else None
+        check_pooling(section.pooling, modality, model, tokenizer, where=where)
+        model.to(device)
+        wanted: list[str] | None = None
+        starts = range(0, len(stimuli), section.batch_size)
+        for start in track(starts, f"{section.model}: batches of {section.batch_size} stimuli"):
+            inputs, mask = prepare(stimuli.iloc[start : start + section.batch_size])
+            states = hidden_states(model, inputs, device, has_pooler, where=where)
+            if wanted is None:
+                wanted = select_layers([*states], section.layers, where=where)
+            on_device = None if mask is None else mask.to(device)
+            yield {
+                name: _as_array(pool(states[name], section.pooling, on_device)) for name in wanted
+            }
+        if isinstance(prepare, TextInputs) and prepare.truncated:
+            notes.append(
+                f"{prepare.truncated} of {len(stimuli)} texts were cut at {prepare.limit} tokens, "
+                f"the most that {section.model} takes"
+            )
 
 
-def load(section: HuggingFaceFeatures, modality: str, root: Path, notes: list[str]) -> Loaded:
-    """Load or build the model, and what turns stimuli into its inputs."""
-    folder = None if is_architecture(section) else locate(section)
+def hidden_states(
+    model: Any,
+    inputs: dict[str, torch.Tensor],
+    device: torch.device,
+    has_pooler: bool,
+    *,
+    where: str,
+) -> dict[str, torch.Tensor]:
+    """Return every layer's hidden state, by name.
+
+    Raises
+    ------
+    FornixError
+        If the model refuses its input, or gives no hidden states.
+    """
+    accepted = inspect.signature(model.forward).parameters
+    arguments = {key: value.to(device) for key, value in inputs.items() if key in accepted}
     try:
-        if folder is None:
-            config = AutoConfig.for_model(section.model, **section.config)
-        else:
-            config = AutoConfig.from_pretrained(folder, **section.config)
-        missing: set[str] = set()
-        if section.init == "random":
-            model = _build(config, section.seed)
-        else:
-            model, missing = _read(folder)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        problem = f"the model can't be loaded: {str(error).splitlines()[0]}"
-        mend = "check that the folder is whole and of a kind that transformers' AutoModel loads"
-        raise FornixError(problem, where=f"model: {section.model}", mend=mend) from None
-    without_pooler = {key for key in missing if "pooler" not in key}
-    if without_pooler:
-        problem = f"the checkpoint lacks weights of its model: {', '.join(sorted(without_pooler))}"
-        mend = "use a checkpoint of the whole model, or init: random"
-        raise FornixError(problem, where=f"model: {section.model}", mend=mend)
-    if missing:
-        notes.append(f"{section.model}: no layer 'pooler', the checkpoint has no weights for it")
-    tower = _tower(model, modality)
-    _check_pooling(section, tower, modality)
-    if modality == "image":
-        inputs: Inputs = _Pictures(folder, tower.config, root)
-    else:
-        inputs = _Texts(section, folder, tower.config, root, notes)
-    return Loaded(tower.eval(), inputs, has_pooler=not missing)
-
-
-def layers_of(outputs: Any, *, has_pooler: bool) -> dict[str, torch.Tensor]:
-    """Return layer name -> hidden states, (item, token, dimension) or (item, dimension)."""
-    hidden = outputs.hidden_states
+        with torch.inference_mode():
+            found = model(**arguments, output_hidden_states=True)
+    except ValueError as error:
+        problem = f"the model refuses its input: {error}"
+        mend = "let image_size, config and preprocessing agree"
+        raise FornixError(problem, where=where, mend=mend) from None
+    hidden = getattr(found, "hidden_states", None)
+    if not hidden:
+        problem = f"{type(model).__name__} gives no hidden states"
+        mend = "take a transformer, ResNet or ConvNeXt"
+        raise FornixError(problem, where=where, mend=mend)
     names = ["embeddings", *(f"block{i}" for i in range(1, len(hidden)))]
     states = dict(zip(names, hidden, strict=True))
-    pooled = getattr(outputs, "pooler_output", None)
+    pooled = getattr(found, "pooler_output", None)
     if has_pooler and pooled is not None:
-        states["pooler"] = pooled
-    # Maps of convolutional networks, (item, channel, row, column), are tokens on a grid.
-    return {
-        name: state.flatten(2).transpose(1, 2) if state.ndim == 4 else state
-        for name, state in states.items()
-    }
+        states["pooler"] = pooled.flatten(1)
+    return states
 
 
-def pool(state: torch.Tensor, pooling: str, mask: torch.Tensor | None) -> torch.Tensor:
-    """Return one vector an item.
+def torch_device(resources: Compute) -> torch.device:
+    """Return where the model runs.
 
-    Parameters
-    ----------
-    state
-        (item, token, dimension), or (item, dimension), which is returned as it is.
-    pooling
-        ``mean``, ``max``, ``cls`` (first token), ``last`` or ``flatten``.
-    mask
-        (item, token), 1 for tokens and 0 for padding (on the right); None if all are tokens.
+    Raises
+    ------
+    FornixError
+        If a GPU is asked for and there is none.
     """
-    if state.ndim == 2:
-        return state
-    if mask is None:
-        mask = torch.ones(state.shape[:2], dtype=torch.long, device=state.device)
-    if pooling == "cls":
-        return state[:, 0]
-    if pooling == "last":
-        return state[torch.arange(len(state), device=state.device), mask.sum(1) - 1]
-    if pooling == "flatten":
-        return state.flatten(1)
-    real = mask.bool().unsqueeze(-1)
-    if pooling == "max":
-        return state.masked_fill(~real, -torch.inf).amax(1)
-    return (state * real).sum(1) / real.sum(1)
+    there = torch.cuda.is_available()
+    if resources.device == "cuda" and not there:
+        problem = "device: cuda is asked for, but torch sees no GPU"
+        mend = "take device: auto or cpu, or a build of torch for your GPU"
+        raise FornixError(problem, where="compute.device", mend=mend)
+    return torch.device("cuda" if there and resources.device != "cpu" else "cpu")
 
 
-class _Pictures:
-    def __init__(self, folder: Path | None, config: Any, root: Path) -> None:
-        self._root = root
-        names = ("preprocessor_config.json", "processor_config.json")
-        if folder is not None and any((folder / name).exists() for name in names):
-            self._processor = AutoImageProcessor.from_pretrained(folder)
-            return
-        size = getattr(config, "image_size", None) or 224
-        height, width = size if isinstance(size, list | tuple) else (size, size)
-        self._processor = transformers.ViTImageProcessor(
-            size={"height": height, "width": width}, image_mean=HALF, image_std=HALF
-        )
-
-    def __call__(self, rows: pd.DataFrame) -> dict[str, torch.Tensor]:
-        pictures = [open_image(path) for path in image_paths(rows, self._root, "vision")]
-        return dict(self._processor(images=pictures, return_tensors="pt"))
-
-
-class _Texts:
-    def __init__(
-        self,
-        section: HuggingFaceFeatures,
-        folder: Path | None,
-        config: Any,
-        root: Path,
-        notes: list[str],
-    ) -> None:
-        self._root, self._notes, self._cut = root, notes, 0
-        if folder is None:
-            problem = "a text model built from its architecture alone has no tokenizer"
-            mend = "name a folder or a hub model, whose tokenizer is then used, with init: random"
-            raise FornixError(problem, where=f"model: {section.model}", mend=mend)
-        self._tokenizer = AutoTokenizer.from_pretrained(folder)
-        self._tokenizer.padding_side = "right"
-        if self._tokenizer.pad_token is None:  # padding is masked: any token will do
-            self._tokenizer.pad_token = self._tokenizer.eos_token or self._tokenizer.unk_token
-        limits = [
-            self._tokenizer.model_max_length,
-            getattr(config, "max_position_embeddings", None) or MAX_TOKENS,
-        ]
-        self._limit = min(*limits, MAX_TOKENS)
-
-    def __call__(self, rows: pd.DataFrame) -> dict[str, torch.Tensor]:
-        texts = [_text(row, self._root) for row in rows.to_dict("records")]
-        lengths = [len(ids) for ids in self._tokenizer(texts)["input_ids"]]
-        if cut := sum(length > self._limit for length in lengths):
-            self._cut += cut
-            note = f"texts longer than {self._limit} tokens were cut: "
-            self._notes[:] = [one for one in self._notes if not one.startswith(note)]
-            self._notes.append(f"{note}{self._cut}")
-        tokens = self._tokenizer(
-            texts, padding=True, truncation=True, max_length=self._limit, return_tensors="pt"
-        )
-        names = set(self._tokenizer.model_input_names) | {"attention_mask"}
-        return {key: value for key, value in tokens.items() if key in names}
-
-
-def _text(row: Mapping[Any, Any], root: Path) -> str:
-    if isinstance(row["text"], str) and row["text"]:
-        return row["text"]
-    path = root / str(row["path"])
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        problem = f"the stimulus can't be read as UTF-8 text: {error}"
-        raise FornixError(problem, where=str(path), mend="save it as UTF-8") from None
-
-
-def _modality(section: HuggingFaceFeatures, stimuli: pd.DataFrame) -> str:
-    found = sorted(set(stimuli["modality"]))
-    wanted = section.modality if section.modality != "auto" else found[0]
-    if found != [wanted] or wanted not in ("image", "text"):
-        problem = f"Hugging Face features read images or texts; the stimuli are {', '.join(found)}"
-        mend = "mend `modality`, or say in the dataset's `stimuli` where the files are"
-        raise FornixError(problem, where=f"model: {section.model}", mend=mend)
-    return wanted
-
-
-def _build(config: Any, seed: int) -> Any:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return AutoModel.from_config(config, dtype=torch.float32)
-
-
-def _read(folder: Path | None) -> tuple[Any, set[str]]:
-    model, info = AutoModel.from_pretrained(
-        folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True
-    )
-    return model, set(info["missing_keys"])
-
-
-def _tower(model: Any, modality: str) -> Any:
-    """Return the part of a model that takes this modality."""
-    part = {"image": "vision_model", "text": "text_model"}[modality]
-    if hasattr(model, part):
-        return getattr(model, part)
-    if getattr(model.config, "is_encoder_decoder", False):
-        model = model.get_encoder()
-    wanted = {"image": "pixel_values", "text": "input_ids"}[modality]
-    if model.main_input_name != wanted:
-        problem = f"the model takes {model.main_input_name}, not the {modality}s of this dataset"
-        mend = f"choose a model of {modality}s"
-        raise FornixError(problem, where=f"model: {model.config.model_type}", mend=mend)
-    return model
-
-
-def _check_pooling(section: HuggingFaceFeatures, tower: Any, modality: str) -> None:
-    where = f"model: {section.model}"
-    if modality == "text" and section.pooling == "flatten":
-        problem = "pooling: flatten needs stimuli of equal length, and texts differ"
-        raise FornixError(problem, where=where, mend="use mean, max, cls or last")
-    words = ("cls_token", "class_embedding")
-    if modality == "image" and section.pooling == "cls":
-        names = [name for name, _ in tower.named_parameters()]
-        if not any(word in name for name in names for word in words):
-            problem = "pooling: cls needs a class token, and this model has none"
-            raise FornixError(problem, where=where, mend="use mean or max")
-
-
-def _device(wanted: str) -> torch.device:
-    if wanted == "cuda" and not torch.cuda.is_available():
-        problem = "compute.device is cuda, and torch sees no GPU"
-        raise FornixError(problem, where="compute.device", mend="use device: auto or cpu")
-    name = "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+def _as_array(values: torch.Tensor) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = values.to("cpu", torch.float32).numpy()
+    return found
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence transformers' advice on configs and lengths; what matters is raised or noted."""
-    before = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+def _settings(threads: int) -> Iterator[None]:
+    """Fix what decides the order of torch's sums, and put it back afterwards."""
+    # cuBLAS reads this when the GPU is first used, and is deterministic only with it.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    tf32 = torch.backends.cudnn.allow_tf32
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.allow_tf32 = False
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            yield
+        yield
     finally:
-        transformers.logging.set_verbosity(before)
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1], warn_only=warn_only)
+        torch.backends.cudnn.allow_tf32 = tf32

@@ -146,7 +146,7 @@ def square_batches(
     paths = [root / str(path) for path in stimuli["path"]]
 
     def load(path: Path) -> NDArray[np.float32]:
-        return np.asarray(load_image(path, mode, side), dtype=np.float32) / 255
+        return np.asarray(load_image(path, mode, side), dtype=np.float32) / np.float32(255)
 
     def batches() -> Iterator[NDArray[np.float32]]:
         for start in track(range(0, len(paths), batch), f"{what}: batches of {batch} pictures"):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fornix.features.images import square_batches
+from fornix.features.images import Mode, square_batches
 from fornix.features.layers import select_layers
 from fornix.study.compute import Compute
 from fornix.study.features import PixelFeatures
@@ -51,7 +51,7 @@ def extract(
     """
     del notes
     (layer,) = select_layers(["pixels"], section.layers, where="features (kind: pixels)")
-    mode = "RGB" if section.colour else "L"
+    mode: Mode = "RGB" if section.colour else "L"
     for images in square_batches(
         stimuli, root, resources, mode=mode, side=section.size, batch=BATCH, what="pixels"
     ):

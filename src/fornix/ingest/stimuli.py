@@ -177,7 +177,7 @@ def locate(cell: str, folder: str, root: Path, *, where: str) -> Path:
     """
     inside = "put the stimulus below the dataset's stimulus folder and name it from there"
     if Path(cell).is_absolute() or ".." in Path(cell).parts or "\\" in cell or ":" in cell[:2]:
-        problem = f"the stimulus {cell!r} isn't a plain path below '{folder}/'"
+        problem = f"the stimulus {cell!r} points outside the dataset's folder '{folder}/'"
         raise FornixError(problem, where=where, mend=inside)
     path = root / folder / stimulus_id(cell, folder)
     if not path.is_file():

@@ -16,7 +16,8 @@ Floats = NDArray[np.float64]
 def model_rdm(features: NDArray[Any], distance: str) -> Floats:
     """Return the dissimilarity of every pair of stimuli in one layer.
 
-    A layer of one number takes the absolute difference, whatever the distance. An indicator
+    A layer of one number takes the absolute difference, whatever the distance, and one of two
+    numbers the euclidean distance, since two numbers correlate by 1 or -1. An indicator
     layer (only 0 and 1; one column, or exactly one 1 a row) takes disagreement: 0 within a
     category and 1 between.
 
@@ -35,8 +36,8 @@ def model_rdm(features: NDArray[Any], distance: str) -> Floats:
     X = np.asarray(features, dtype=np.float64)
     if is_indicator(X):
         return np.asarray(pdist(X, "cityblock") > 0, dtype=np.float64)
-    if X.shape[1] == 1:
-        return np.asarray(pdist(X, "cityblock"))
+    if X.shape[1] == 1 or (X.shape[1] == 2 and distance == "correlation"):
+        return np.asarray(pdist(X))
     if distance == "correlation":
         return correlation_distance(X)
     return np.asarray(pdist(X, distance))

@@ -80,7 +80,7 @@ def draw(name: str, category: str, size: int, seed: int, index: int) -> Picture:
     random = generator(seed, "shapes", "picture", index)
     x, y = random.uniform(-1, 1, 2)
     fine = _texture(size, size / 4, 0.35, random)
-    coarse = _texture(size, size / 16, 0.25, random)
+    coarse = _texture(size, size / 20, 0.25, random)
     ground = GREY + fine + coarse
     colour = random.uniform(0.2, 0.8, 3)
     mask = _shape_mask(category, size, x, y, random.uniform(0, 2 * np.pi))

@@ -129,7 +129,8 @@ class Draft:
             The dimension that is cut into chunks, as the part will be read: ``stimulus`` for
             features, ``unit`` for solvers. The other dimensions stay whole.
         append
-            Append along ``along`` to what was written before.
+            Append along ``along`` to what was written before. The first block decides the
+            shards; blocks of the same power of two rows fill them exactly.
         """
         path = self.file(f"{name}.zarr")
         # zarr v3 specifies variable-length strings, and not numpy's fixed-length ones.
@@ -160,11 +161,12 @@ def _as_text(variable: xr.Variable) -> xr.Variable:
 
 
 def _chunking(variable: xr.Variable, along: str) -> dict[str, tuple[int, ...]]:
-    """Return chunk and shard shapes: about 1 MiB and 64 MiB, cut along one dimension."""
+    """Return chunk and shard shapes: up to 1 MiB and 64 MiB, cut along one dimension."""
     shape = dict(zip(map(str, variable.dims), variable.shape, strict=True))
     axis = along if along in shape else next(iter(shape))
     row_bytes = max(1, variable.nbytes // max(1, shape[axis]))
-    chunk = min(shape[axis], max(1, CHUNK_BYTES // row_bytes))
+    # A power of two, so that appended blocks of a power of two rows are whole chunks and shards.
+    chunk = min(shape[axis], 1 << (max(1, CHUNK_BYTES // row_bytes).bit_length() - 1))
     shard = chunk * min(max(1, SHARD_BYTES // (chunk * row_bytes)), -(-shape[axis] // chunk))
     chunks = tuple(chunk if dim == axis else size for dim, size in shape.items())
     shards = tuple(shard if dim == axis else size for dim, size in shape.items())

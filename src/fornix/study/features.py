@@ -16,7 +16,8 @@ class ColumnFeatures(Section):
     """Columns of the stimulus table, one layer a column.
 
     Text columns become one indicator ("one-hot") feature a value, numeric columns stay one
-    number. ``any_of`` adds layers that are 1 where any of the named columns is set.
+    number. A missing value is a row of zeros. ``any_of`` adds layers that are 1 where any of the
+    named columns is set.
     """
 
     kind: Literal["columns"] = Field(description="columns of the stimulus table")
@@ -58,6 +59,18 @@ class GaborFeatures(Section):
     n_orientations: int = Field(4, ge=1, description="orientations, evenly spaced over 180 deg")
     grid: int = Field(8, ge=1, description="places a side at which energy is averaged")
     layers: Layers = Field("all", description="layers to keep")
+
+    @model_validator(mode="after")
+    def _fits_the_size(self) -> GaborFeatures:
+        # The coarsest level needs a whole cycle a picture, and a place at least a pixel.
+        most = (self.size // 4).bit_length()
+        if self.n_levels > most:
+            msg = f"n_levels: {self.n_levels} needs size {2 ** (self.n_levels + 1)} or more; "
+            raise ValueError(msg + f"size {self.size} has room for {most}")
+        if self.grid > self.size:
+            msg = f"grid: {self.grid} places a side are more than the {self.size} pixels"
+            raise ValueError(msg)
+        return self
 
 
 class HuggingFaceFeatures(Section):

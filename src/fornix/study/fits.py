@@ -91,8 +91,8 @@ class RsaFit(Section):
     features: list[Name] = Field(description="names in features", min_length=1)
     distance: Literal["correlation", "euclidean", "cityblock"] = Field(
         "correlation",
-        description="of features; layers of one feature use absolute difference, "
-        "indicator layers (columns) use disagreement",
+        description="of features; layers of one or two numbers use their difference, indicator "
+        "layers (columns) use disagreement",
     )
     brain_distance: Literal["correlation", "euclidean"] = Field(
         "correlation", description="of responses (unused where they are RDMs already)"
