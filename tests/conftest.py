@@ -17,7 +17,7 @@ if not REAL_DATA.is_absolute():
     REAL_DATA = PROJECT / REAL_DATA
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def real_data():
     """Return the folder of one real dataset, or skip with the reason."""
 

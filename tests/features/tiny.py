@@ -78,7 +78,7 @@ def word_piece() -> Any:
     """Return a BERT-like tokenizer: class and separator tokens around words."""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     vocabulary = {word: i for i, word in enumerate([*special, *_words()])}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=special[1]))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
@@ -105,9 +105,8 @@ def byte_pairs(*, ends: bool = False) -> Any:
             single="<|startoftext|> $A <|endoftext|>",
             special_tokens=[("<|endoftext|>", 0), ("<|startoftext|>", 1)],
         )
-    return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|endoftext|>", bos_token="<|startoftext|>"
-    )
+    names = dict(zip(("eos_token", "bos_token"), special, strict=True))
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
 
 
 def vit(folder: Path, **settings: Any) -> Path:

@@ -60,7 +60,7 @@ def test_a_digest_is_short_hex_and_never_changes():
 
 
 @given(
-    size=st.integers(16, 512),
+    size=st.integers(512, 2048),
     n_levels=st.integers(1, 8),
     n_orientations=st.integers(1, 8),
     grid=st.integers(1, 16),

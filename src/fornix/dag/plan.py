@@ -20,6 +20,10 @@ MAX_CHANGES = 4
 """Changes named in one reason; more would hide the first ones."""
 
 
+MAX_VALUE = 60
+"""Characters shown of a value that changed."""
+
+
 @dataclass(frozen=True)
 class Planned:
     """A job that would run.
@@ -176,11 +180,17 @@ def _explain_missing(job: Job) -> Planned:
 def _changes(old: Any, new: Any, path: str = "") -> Iterator[str]:
     """Yield ``key: old -> new`` for every value that differs."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in [*old, *(key for key in new if key not in old)]:
-            if path or key in new:  # a recipe may note more than the section, such as a subject
-                yield from _changes(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+        # At the top, a recipe may note more or less than the section: a subject, or not the fit.
+        keys = [*old, *(key for key in new if key not in old)] if path else [*old.keys() & new]
+        for key in sorted(keys):
+            yield from _changes(old.get(key), new.get(key), f"{path}.{key}" if path else key)
     elif old != new:
-        yield f"{path} {json.dumps(old)} -> {json.dumps(new)}"
+        yield f"{path} {_short(old)} -> {_short(new)}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= MAX_VALUE else text[: MAX_VALUE - 3] + "..."
 
 
 def _words(params: set[Any]) -> dict[str, dict[str, str]]:

@@ -85,7 +85,7 @@ def _image_processor(section: HuggingFaceFeatures, folder: Path) -> Any:
             return transformers.AutoImageProcessor.from_pretrained(
                 folder, backend="pil", local_files_only=True, trust_remote_code=False
             )
-    except (OSError, ValueError, ImportError, KeyError) as error:
+    except (OSError, ValueError, ImportError, LookupError) as error:
         if section.init == "random":
             return None
         first = " ".join(str(error).split())[:200]
@@ -161,11 +161,15 @@ def prepare_texts(section: HuggingFaceFeatures, folder: Path | None, model: Any)
             tokenizer = transformers.AutoTokenizer.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False
             )
-    except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
-        first = " ".join(str(error).split())[:200]
-        problem = f"{section.model} comes without a tokenizer that can be read: {first}"
+        # Without a vocabulary transformers makes a tokenizer that knows its special tokens only.
+        words = set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens)
+        reason = "" if words else "it has no vocabulary"
+    except (OSError, ValueError, ImportError, LookupError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+    if reason:
+        problem = f"{section.model} comes without a tokenizer that can be read: {reason}"
         mend = "add tokenizer.json and tokenizer_config.json, as save_pretrained writes them"
-        raise FornixError(problem, where=str(folder), mend=mend) from None
+        raise FornixError(problem, where=str(folder), mend=mend)
     rows = model.get_input_embeddings().num_embeddings
     highest = max(tokenizer.get_vocab().values(), default=-1)
     if not 0 <= highest < rows:

@@ -133,7 +133,7 @@ def _write_run(
     random = generator(world.seed, "shapes", "run", *names)
     order = random.permutation(len(pictures))
     slots = np.arange(len(pictures)) + np.arange(len(pictures)) // BLANK
-    onsets = LEAD + slots * world.trial_interval
+    onsets = np.asarray(LEAD + slots * world.trial_interval, dtype=np.float64)
     n_volumes = int(np.ceil((onsets[-1] + world.trial_interval + LEAD) / world.repetition_time))
     noise = trial_noise(world) * random.standard_normal(amplitudes.shape)
     answers: NDArray[np.float64] = amplitudes[order] + noise

@@ -1,0 +1,48 @@
+"""The built-in study recovers what its world planted; its control finds nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("studies")]
+
+PLANTED = {
+    "V1": "gabor/level1",
+    "V2": "gabor/level3",
+    "LOC": "content/category",
+    "IPS": "content/position",
+}
+CEILING = 0.6**0.5
+
+
+@pytest.fixture(scope="module")
+def scores(run_study, tmp_path_factory):
+    return run_study("demo", tmp_path_factory.mktemp("no-data"))
+
+
+@pytest.mark.parametrize("region", PLANTED)
+def test_the_planted_layer_wins_in_everybody(scores, region):
+    rows = scores.query("fit == 'encoding' and metric == 'pearson_r' and unit == @region")
+    winners = rows.loc[rows.groupby("subject")["value"].idxmax(), "target"]
+    assert list(winners) == [PLANTED[region]] * 3
+
+
+def test_the_ceiling_is_the_planted_one(scores):
+    rows = scores.query("fit == 'encoding' and metric == 'pearson_r' and unit != 'control'")
+    assert rows["ceiling"].to_numpy() == pytest.approx(CEILING, abs=0.03)
+
+
+def test_no_model_exceeds_the_ceiling(scores):
+    rows = scores.query("fit == 'encoding' and metric == 'pearson_r' and unit != 'control'")
+    assert (rows["value"] < rows["ceiling"] + 0.02).all()
+
+
+def test_shuffled_pictures_predict_nothing(scores):
+    rows = scores.query("fit == 'shuffled' and metric == 'pearson_r'")
+    assert rows["p"].min() > 0.05 / len(rows)
+    assert abs(rows["value"].mean()) < 0.03
+
+
+def test_the_control_region_is_predicted_by_nothing(scores):
+    rows = scores.query("fit == 'encoding' and metric == 'pearson_r' and unit == 'control'")
+    assert rows["p"].min() > 0.05 / len(rows)
