@@ -38,7 +38,7 @@ BENEATH = {
 }
 """Libraries beneath a library that decide its numbers as well."""
 
-BESIDE = frozenset({"jinja2", "psutil", "pydantic", "rich", "yaml", "huggingface_hub"})
+BESIDE = frozenset({"jinja2", "pydantic", "yaml", "huggingface_hub"})
 """Libraries that decide no numbers: they check, print or fetch."""
 
 
