@@ -1,0 +1,248 @@
+"""Claims: what the scores say about the paper's sentences.
+
+A verdict is ``supported``, ``not supported``, or ``not testable here`` when the scores hold no
+row that the claim is about. The unit of replication is the subject; rows about the group are
+left out unless a claim asks for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from fornix.evaluation.table import GROUP, KEYS
+from fornix.study.claims import (
+    AboveChance,
+    AtChance,
+    AtLeast,
+    Best,
+    Claim,
+    Greater,
+    Near,
+    ScoreSelect,
+)
+
+SUPPORTED, REFUTED, UNTESTABLE = "supported", "not supported", "not testable here"
+MANY = 6
+"""From so many subjects on, tests are over subjects; with fewer, every subject is its own test."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a claim.
+
+    Attributes
+    ----------
+    text, test
+        The claim's sentence and the kind of its test.
+    verdict
+        ``supported``, ``not supported`` or ``not testable here``.
+    numbers
+        The numbers behind it, in a sentence.
+    n_rows
+        Rows of the score table that it rests on.
+    """
+
+    text: str
+    test: str
+    verdict: str
+    numbers: str
+    n_rows: int
+
+
+class _Untestable(Exception):  # noqa: N818 - a message between functions, not an error
+    """Raised with the reason why a claim can't be tested here."""
+
+
+def judge(claim: Claim, scores: pd.DataFrame, intervals: pd.DataFrame | None = None) -> Verdict:
+    """Test a claim.
+
+    Parameters
+    ----------
+    claim
+        One of the study's claims.
+    scores
+        The study's score table.
+    intervals
+        Null intervals of the scores (columns of the score table's keys, low, high), if any.
+    """
+    test: Callable[..., tuple[bool, str, int]] = _TESTS[type(claim)]
+    try:
+        holds, numbers, n_rows = test(claim, scores, intervals)
+    except _Untestable as reason:
+        return Verdict(claim.text, claim.test, UNTESTABLE, str(reason), 0)
+    verdict = SUPPORTED if holds else REFUTED
+    return Verdict(claim.text, claim.test, verdict, numbers, n_rows)
+
+
+def select(rows: pd.DataFrame, wanted: ScoreSelect) -> pd.DataFrame:
+    """Return the rows of a score table that a claim is about.
+
+    Raises
+    ------
+    _Untestable
+        If there is none; the message says what was looked for and what there is.
+    """
+    found = rows[(rows["fit"] == wanted.fit) & (rows["metric"] == wanted.metric)]
+    if found.empty:
+        known = sorted(set(rows.loc[rows["fit"] == wanted.fit, "metric"]))
+        reason = f"no scores of {wanted.fit} by {wanted.metric}"
+        raise _Untestable(reason + (f"; there are {', '.join(known)}" if known else ""))
+    for key in ("subject", "target", "unit"):
+        pattern = getattr(wanted, key)
+        if pattern is None:
+            continue
+        matches = [fnmatch(str(value).lower(), pattern.lower()) for value in found[key]]
+        if not any(matches):
+            known = sorted(set(map(str, found[key])))
+            msg = f"no scores with {key} {pattern}; there are {', '.join(known[:8])}"
+            raise _Untestable(msg)
+        found = found[matches]
+    if wanted.subject is None:
+        found = found[found["subject"] != GROUP]
+    if wanted.time is not None:
+        low, high = wanted.time
+        found = found[found["time"].between(low - 1e-9, high + 1e-9)]
+    found = found[found["value"].notna()]
+    if found.empty:
+        raise _Untestable("no scores at these times" if wanted.time else "no scores of a subject")
+    return found
+
+
+def _by_subject(found: pd.DataFrame, wanted: ScoreSelect, column: str = "value") -> pd.Series[Any]:
+    """Return one number a subject: the best row's, or the mean over rows."""
+    if wanted.best:
+        found = found.loc[found.groupby("subject")["value"].idxmax()]
+    numbers: pd.Series[Any] = found.groupby("subject")[column].mean().dropna()
+    if numbers.empty:
+        msg = f"the scores have no {column}"
+        raise _Untestable(msg)
+    return numbers
+
+
+def _above_chance(
+    claim: AboveChance, scores: pd.DataFrame, intervals: object
+) -> tuple[bool, str, int]:
+    found = select(scores, claim.scores)
+    values = _by_subject(found, claim.scores)
+    if len(values) >= MANY:
+        over = _by_subject(found.assign(value=found["value"] - found["chance"]), claim.scores)
+        t = stats.ttest_1samp(over, 0, alternative="greater")
+        numbers = f"{_list(values)}; t({len(over) - 1}) = {t.statistic:.2f}, {_p(t.pvalue)}"
+        return bool(t.pvalue < claim.alpha), numbers, len(found)
+    # Several rows a subject are several chances to be significant: the smallest p pays for them.
+    tests = found.groupby("subject")["p"].agg(["min", "count"])
+    p = (tests["min"] * tests["count"]).clip(upper=1)
+    if p.isna().any():
+        msg = "the scores have no p (scores.permutations is 0)"
+        raise _Untestable(msg)
+    per = ", ".join(_p(one) for one in p)
+    more = (
+        f" (corrected for {tests['count'].max()} scores each)" if tests["count"].max() > 1 else ""
+    )
+    return bool((p < claim.alpha).all()), f"{_list(values)}; permutation {per}{more}", len(found)
+
+
+def _at_chance(
+    claim: AtChance, scores: pd.DataFrame, intervals: pd.DataFrame | None
+) -> tuple[bool, str, int]:
+    found = select(scores, claim.scores)
+    p = found["p"].dropna()
+    if p.empty:
+        msg = "the scores have no p (scores.permutations is 0)"
+        raise _Untestable(msg)
+    corrected = min(1.0, float(p.min()) * len(p))
+    numbers = f"mean {found['value'].mean():.3g} (chance {found['chance'].mean():.3g}), "
+    numbers += f"smallest {_p(corrected)}"
+    numbers += f" corrected for {len(p)} scores" if len(p) > 1 else ""
+    if intervals is not None and len(intervals):
+        keys = [key for key in KEYS if key != "study"]
+        joined = found.merge(intervals.drop(columns="study"), on=keys, how="inner")
+        inside = joined["value"].between(joined["low"], joined["high"]).sum()
+        numbers += f"; {inside} of {len(joined)} within the null's interval"
+    return corrected >= claim.alpha, numbers, len(found)
+
+
+def _at_least(claim: AtLeast, scores: pd.DataFrame, intervals: object) -> tuple[bool, str, int]:
+    found = select(scores, claim.scores)
+    values = _by_subject(found, claim.scores)
+    mean = float(values.mean())
+    holds = mean >= claim.threshold
+    return holds, f"{_list(values)}; threshold {claim.threshold:g}", len(found)
+
+
+def _near(claim: Near, scores: pd.DataFrame, intervals: object) -> tuple[bool, str, int]:
+    found = select(scores, claim.scores)
+    values = _by_subject(found, claim.scores, claim.column)
+    off = float(values.mean()) - claim.expected
+    numbers = f"{_list(values)}; expected {claim.expected:g} within {claim.tolerance:g}"
+    return abs(off) <= claim.tolerance, f"{numbers}, off by {off:+.3f}", len(found)
+
+
+def _greater(claim: Greater, scores: pd.DataFrame, intervals: object) -> tuple[bool, str, int]:
+    first, second = select(scores, claim.scores), select(scores, claim.than)
+    pairs = pd.concat(
+        [_by_subject(first, claim.scores), _by_subject(second, claim.than)],
+        axis=1,
+        join="inner",
+        keys=["one", "other"],
+    )
+    if pairs.empty:
+        msg = "the two fits have no subject in common"
+        raise _Untestable(msg)
+    wins = int((pairs["one"] > pairs["other"]).sum())
+    numbers = f"{_list(pairs['one'])} against {_list(pairs['other'])}; "
+    numbers += f"greater in {wins} of {len(pairs)}"
+    holds = wins == len(pairs)
+    if len(pairs) >= MANY:
+        t = stats.ttest_rel(pairs["one"], pairs["other"], alternative="greater")
+        numbers += f"; paired t({len(pairs) - 1}) = {t.statistic:.2f}, {_p(t.pvalue)}"
+        holds = bool(t.pvalue < claim.alpha)
+    return holds, numbers, len(first) + len(second)
+
+
+def _best(claim: Best, scores: pd.DataFrame, intervals: object) -> tuple[bool, str, int]:
+    found = select(scores, claim.scores)
+    means = found.pivot_table(index="subject", columns="target", values="value")
+    if claim.winner not in means:
+        known = ", ".join(map(str, means.columns[:8]))
+        msg = f"no scores of {claim.winner}; there are {known}"
+        raise _Untestable(msg)
+    others = means.drop(columns=claim.winner)
+    if others.empty or others.shape[1] == 0:
+        msg = f"{claim.winner} has no competitor"
+        raise _Untestable(msg)
+    wins = int((means[claim.winner] > others.max(axis=1)).sum())
+    runner = others.mean().idxmax()
+    numbers = f"{claim.winner} {means[claim.winner].mean():.3f}, next {runner} "
+    numbers += f"{others[runner].mean():.3f}; first in {wins} of {len(means)} subjects"
+    return wins == len(means), numbers, len(found)
+
+
+_TESTS: dict[type[Any], Callable[..., tuple[bool, str, int]]] = {
+    AboveChance: _above_chance,
+    AtChance: _at_chance,
+    AtLeast: _at_least,
+    Near: _near,
+    Greater: _greater,
+    Best: _best,
+}
+
+
+def _list(values: pd.Series[Any]) -> str:
+    """Return ``mean 0.52 of 3 subjects (0.48, 0.53, 0.55)``."""
+    each = ", ".join(f"{value:.3f}" for value in values)
+    if len(values) == 1:
+        return f"{each} (one subject)"
+    few = f" ({each})" if len(values) <= MANY else f" ({values.min():.3f} to {values.max():.3f})"
+    return f"mean {np.mean(values):.3f} of {len(values)} subjects{few}"
+
+
+def _p(value: float) -> str:
+    return f"p = {value:.3f}" if value >= 0.001 else "p < 0.001"
