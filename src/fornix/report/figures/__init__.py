@@ -1,0 +1,1 @@
+"""Figures of the page, one module a kind of fit."""

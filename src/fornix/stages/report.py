@@ -1,0 +1,52 @@
+"""``report``: all scores in one table, the claims judged, and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from fornix.report.material import Material
+from fornix.report.page import render
+from fornix.store import Recipe, Target, adopt, create, open_artifact
+from fornix.study.compute import Compute
+from fornix.study.study import Study
+
+
+def run(
+    section: Study,
+    inputs: Mapping[str, Path],
+    target: Target,
+    resources: Compute,
+    *,
+    subject: str | None = None,
+    seed: int = 0,
+) -> None:
+    """Write ``report.html``, ``scores.parquet``, ``scores.csv``, ``claims.json``, ``study.yaml``.
+
+    Parameters
+    ----------
+    section
+        The whole study.
+    inputs
+        ``ingest/<dataset>``, ``responses/<name>/<subject>``, ``features/<name>``,
+        ``fit/<fit>/<subject>`` and ``scores/<fit>``; ``study``: the resolved study file.
+    target
+        The artifact.
+    resources, subject, seed
+        Not used.
+    """
+    del resources, subject, seed
+    artifacts = {key: path for key, path in inputs.items() if key != "study"}
+    digests = {key: open_artifact(path).digest for key, path in artifacts.items()}
+    recipe = Recipe("report", section.identity(), digests)
+    if adopt(target, recipe):
+        return
+    material = Material(section, dict(artifacts))
+    with create(target, recipe) as draft:
+        draft.write_table("scores", material.scores)
+        material.scores.to_csv(draft.file("scores.csv"), index=False, lineterminator="\n")
+        draft.write_json("claims.json", [asdict(verdict) for verdict in material.verdicts])
+        draft.file("study.yaml").write_bytes(inputs["study"].read_bytes())
+        draft.file("report.html").write_text(render(material), encoding="utf-8")
+        draft.note(n_scores=len(material.scores), n_claims=len(material.verdicts))
