@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fornix.study.datasets import Dataset, LocalDataset, OpenNeuroDataset, SimulatedDataset
 from fornix.study.features import ColumnFeatures, Features, GaborFeatures, PixelFeatures
 from fornix.study.fits import ClassifierFit, CrossValidation, Fit, RidgeFit
@@ -9,17 +11,30 @@ from fornix.study.responses import EegResponses, FmriResponses, FmriSamples, Res
 from fornix.study.study import Study
 
 
-def sentences(study: Study) -> list[tuple[str, str, str]]:
-    """Return (kind, name, sentence) for every section of a study."""
+def sentences(study: Study, groups: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """Return (kind, name, sentence) for every section of a study.
+
+    Parameters
+    ----------
+    study
+        The study.
+    groups
+        Fit -> what was held out together, as the fit found it.
+    """
     found = [("dataset", name, dataset(one)) for name, one in study.datasets.items()]
     found += [("responses", name, responses(one)) for name, one in study.responses.items()]
     found += [("features", name, features(one)) for name, one in study.features.items()]
-    found += [("fit", name, fit(one)) for name, one in study.fits.items()]
+    found += [("fit", name, fit(one, groups.get(name, ""))) for name, one in study.fits.items()]
     draws = study.scores.permutations
-    p = f"p from {draws} permutations of the exchangeable units" if draws else "no p-values"
+    p = f"{draws} permutations of the exchangeable units for p" if draws else "no p-values"
     ceiling = "noise ceilings where repeats or subjects allow" if study.scores.ceiling else ""
     found.append(("scores", "", "; ".join(filter(None, (p, ceiling))) + "."))
-    return [(kind, name, text[0].upper() + text[1:]) for kind, name, text in found]
+    return [(kind, name, sentence(text)) for kind, name, text in found]
+
+
+def sentence(text: str) -> str:
+    """Return a text with a capital letter first."""
+    return text[0].upper() + text[1:]
 
 
 def dataset(one: Dataset) -> str:
@@ -86,15 +101,15 @@ def features(one: Features) -> str:
     return f"{start}{one.model} (Hugging Face), {layers}, {one.pooling} over tokens."
 
 
-def fit(one: Fit) -> str:
+def fit(one: Fit, groups: str = "") -> str:
     """Say what was fitted, and how it was held out."""
     shuffled = " Control: stimuli or labels were shuffled." if one.shuffle else ""
     if isinstance(one, RidgeFit):
-        averaged = "; repeats averaged" if one.average_repeats else ""
+        held_out = _folds(one.cv, groups) + ("; repeats averaged" if one.average_repeats else "")
         return (
             f"ridge regression from {_and(one.features)} to {one.responses}, one penalty a unit "
-            f"by {one.inner_splits}-fold inner cross-validation; {_folds(one.cv)}{averaged}."
-        ) + shuffled
+            f"by {one.inner_splits}-fold inner cross-validation; {held_out}.{shuffled}"
+        )
     if isinstance(one, ClassifierFit):
         what = f"decoding of {one.label}"
         if one.baseline is not None:
@@ -104,15 +119,16 @@ def fit(one: Fit) -> str:
             what += f" in windows of {one.window:g} s"
         name = {"svm": "a linear SVM", "lda": "LDA", "ridge": "a ridge classifier"}
         estimator = name.get(one.estimator, "logistic regression")
-        return f"{what} from {one.responses} by {estimator}; {_folds(one.cv)}.{shuffled}"
+        return f"{what} from {one.responses} by {estimator}; {_folds(one.cv, groups)}.{shuffled}"
     return (
         f"representational similarity: {one.distance} distances of {_and(one.features)} against "
         f"{one.responses}.{shuffled}"
     )
 
 
-def _folds(cv: CrossValidation) -> str:
-    group = {"auto": "group", "block": "contiguous block"}.get(cv.groups, cv.groups)
+def _folds(cv: CrossValidation, found: str) -> str:
+    chosen = found if cv.groups == "auto" and found else cv.groups
+    group = {"auto": "group", "block": "contiguous block"}.get(chosen, chosen)
     if cv.n_splits is None:
         return f"one {group} left out at a time"
     plural = {"stimulus": "stimuli"}.get(group, f"{group}s")

@@ -40,7 +40,7 @@ def render(material: Material) -> str:
         style=Markup(files.joinpath("style.css").read_text("utf-8")),  # noqa: S704 - our own file
         fornix_version=fornix.__version__,
         made=made,
-        methods=methods.sentences(study),
+        methods=methods.sentences(study, {name: _groups(material, name) for name in study.fits}),
         study_yaml=_yaml(material),
         headlines=tables.headlines(material),
         verdicts=material.verdicts,
@@ -72,13 +72,19 @@ def _fit(material: Material, name: str) -> dict[str, Any]:
             figures = rsa.draw(material, name, control)
     return {
         "name": name,
-        "sentence": methods.fit(fit),
+        "sentence": methods.sentence(methods.fit(fit, _groups(material, name))),
         "summary": tables.summary(material, name),
         "control": control,
         "control_summary": tables.summary(material, control) if control else [],
         "figures": figures,
         "how": _how(material, name),
     }
+
+
+def _groups(material: Material, name: str) -> str:
+    """Return what the fit held out together."""
+    keys = material.keys(f"fit/{name}/")
+    return str(material.artifact(keys[0]).json("fit.json").get("groups", "")) if keys else ""
 
 
 def _how(material: Material, name: str) -> dict[str, str]:

@@ -43,6 +43,7 @@ STYLE = {
     "svg.hashsalt": "fornix",
     "figure.max_open_warning": 0,
 }
+mpl.rcParams.update(STYLE)
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,9 @@ def panels(n: int, *, columns: int = 3, width: float = 9.2, height: float = 2.5)
     """Return a canvas and its axes, in rows of ``columns``; axes beyond ``n`` are hidden."""
     columns = min(columns, n)
     rows = -(-n // columns)
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(
-            rows, columns, figsize=(width, height * rows), squeeze=False, layout="constrained"
-        )
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(width, height * rows), squeeze=False, layout="constrained"
+    )
     for axis in axes.flat[n:]:
         axis.set_visible(False)
     return figure, list(axes.flat[:n])
@@ -83,11 +83,10 @@ def picture(
 ) -> Picture:
     """Close a canvas and return it as a part of the page."""
     buffer = io.BytesIO()
-    with plt.rc_context(STYLE):
-        if vector:
-            figure.savefig(buffer, format="svg", metadata={"Date": None})
-        else:
-            figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
+    if vector:
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    else:
+        figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
     plt.close(figure)
     kind = "svg+xml" if vector else "png"
     source = f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
@@ -102,6 +101,12 @@ def plain(text: object) -> str:
 def slanted(axis: Axes, positions: Any, labels: list[str]) -> None:
     """Label the x axis with long names."""
     axis.set_xticks(positions, [plain(label) for label in labels], rotation=40, ha="right")
+
+
+def colour_bar(figure: Canvas, image: Any, axes: Any, label: str, *, shrink: float) -> None:
+    """Draw a thin colour bar beside axes."""
+    bar = figure.colorbar(image, ax=axes, label=label, shrink=shrink, aspect=30, pad=0.01)
+    bar.outline.set_visible(False)
 
 
 def chance_line(axis: Axes, level: float) -> None:

@@ -13,6 +13,7 @@ from fornix.report.figures.canvas import (
     PALETTE,
     Picture,
     chance_line,
+    colour_bar,
     panels,
     picture,
     plain,
@@ -118,9 +119,8 @@ def _bars(material: Material, rows: pd.DataFrame, control: str | None) -> Pictur
     if len(units) > 1:
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=8)
     caption = (
-        "Held-out samples. Dashed: chance; vertical lines: central interval of the permutation "
-        "null; diamonds: the shuffled control."
-    )
+        "Held-out samples. Dashed: chance; vertical lines: central interval of the permutation null"
+    ) + ("; diamonds: the shuffled control." if control else ".")
     return picture(figure, "Decoding", caption)
 
 
@@ -156,7 +156,7 @@ def _confusion(material: Material, fit: str) -> Picture | None:
             colour = "white" if value > 0.55 else INK
             axis.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7,
                       color=colour)  # fmt: skip
-    figure.colorbar(image, ax=axis, label="share of samples", shrink=0.8)
+    colour_bar(figure, image, axis, "share of samples", shrink=0.8)
     caption = "What each class was taken for, all subjects together; rows add up to 1."
     return picture(figure, "Confusion matrix", caption)
 

@@ -13,6 +13,7 @@ from fornix.report.figures.canvas import (
     PALETTE,
     Picture,
     chance_line,
+    colour_bar,
     panels,
     picture,
     plain,
@@ -47,6 +48,9 @@ def _rows(material: Material, fit: str) -> pd.DataFrame:
 def _profiles(material: Material, rows: pd.DataFrame, control: str | None) -> Picture:
     regions = list(dict.fromkeys(rows["unit"]))[:MAX_REGIONS]
     targets = list(dict.fromkeys(rows["target"]))
+    names = list(dict.fromkeys(target.partition("/")[0] for target in targets))
+    # The layers of a network follow one another; the columns of a table don't.
+    ordered = [material.study.features[name].kind != "columns" for name in names]
     figure, axes = panels(len(regions), height=2.7)
     null = material.scores[
         (material.scores["fit"] == control) & (material.scores["metric"] == "pearson_r")
@@ -58,10 +62,12 @@ def _profiles(material: Material, rows: pd.DataFrame, control: str | None) -> Pi
         groups = _groups(targets)
         for number, places in enumerate(groups):
             colour = PALETTE[number % len(PALETTE)]
+            thin = {"linewidth": 0.8} if ordered[number] else {"marker": "_", "linewidth": 0}
             for _, values in table.iterrows():
-                axis.plot(places, values.iloc[places], color=colour, alpha=0.35, linewidth=0.8)
+                axis.plot(places, values.iloc[places], color=colour, alpha=0.5, **thin)
             mean = table.mean().iloc[places]
-            axis.plot(places, mean, color=colour, marker="o", markersize=4, linewidth=1.8)
+            width = 1.8 if ordered[number] else 0
+            axis.plot(places, mean, color=colour, marker="o", markersize=4, linewidth=width)
         shuffled = null[null["unit"] == region].groupby("target")["value"].mean().reindex(targets)
         if shuffled.notna().any():
             axis.plot(range(len(targets)), shuffled, color=GREY, marker=".", linewidth=0.7)
@@ -77,7 +83,6 @@ def _profiles(material: Material, rows: pd.DataFrame, control: str | None) -> Pi
         slanted(axis, range(len(targets)), [target.partition("/")[2] for target in targets])
     for axis in axes[::3]:
         axis.set_ylabel("Pearson r")
-    names = list(dict.fromkeys(target.partition("/")[0] for target in targets))
     for number, name in enumerate(names):
         axes[0].plot([], [], color=PALETTE[number % len(PALETTE)], marker="o", label=plain(name))
     if len(null):
@@ -87,8 +92,8 @@ def _profiles(material: Material, rows: pd.DataFrame, control: str | None) -> Pi
     alt = "Best layer: " + "; ".join(f"{region}: {layer}" for region, layer in best.items())
     caption = (
         "Held-out prediction by layer, region by region. Thick lines: mean over subjects; thin "
-        "lines: subjects; solid line: noise ceiling; grey: the shuffled control."
-    )
+        "lines: subjects; solid line: noise ceiling"
+    ) + ("; grey: the shuffled control." if control else ".")
     return picture(figure, "Layer profiles", caption, alt=alt)
 
 
@@ -159,8 +164,8 @@ def _voxels(material: Material, fit: str, control: str | None) -> list[Picture]:
     axes[0].legend()
     caption = (
         f"Scores of single voxels by their region's best layer, {table['subject'].nunique()} "
-        "subjects together; grey: the shuffled control; line: median."
-    )
+        "subjects together; line: median"
+    ) + ("; grey: the shuffled control." if control else ".")
     return [picture(figure, "Distribution over voxels", caption)]
 
 
@@ -195,6 +200,6 @@ def _slices(material: Material, fit: str) -> list[Picture]:
             axis.set_title(plain(names if len(names) < 16 else f"k = {k}"), fontsize=8)
         if number % len(chosen) == 0:
             axis.set_ylabel(plain(f"sub-{subject}"))
-    figure.colorbar(image, ax=axes, label="Pearson r", shrink=0.7, aspect=30, pad=0.01)
+    colour_bar(figure, image, axes, "Pearson r", shrink=0.7)
     caption = "Every voxel's score by its region's best layer, in slices of the recordings' grid."
     return [picture(figure, "Slices", caption, vector=False)]

@@ -15,6 +15,7 @@ from fornix.report.figures.canvas import (
     PALE,
     Picture,
     chance_line,
+    colour_bar,
     panels,
     picture,
     plain,
@@ -76,8 +77,8 @@ def _bars(material: Material, rows: pd.DataFrame, control: str | None) -> Pictur
         axis.set_title(plain(unit) if len(units) > 1 else "")
     caption = (
         "Rank correlation of each model's dissimilarities with the brain's, mean over subjects; "
-        "dots: subjects; diamonds: the shuffled control; band: noise ceiling (Nili et al. 2014)."
-    )
+        "dots: subjects; band: noise ceiling (Nili et al. 2014)"
+    ) + ("; diamonds: the shuffled control." if control else ".")
     return picture(figure, "Models under the noise ceiling", caption)
 
 
@@ -106,6 +107,6 @@ def _matrices(material: Material, fit: str, rows: pd.DataFrame) -> Picture:
         axis.set_title(plain(name), fontsize=8.5)
         axis.set_xticks([])
         axis.set_yticks([])
-    figure.colorbar(image, ax=axes, label="rank of dissimilarity", shrink=0.6, aspect=24, pad=0.01)
+    colour_bar(figure, image, axes, "rank of dissimilarity", shrink=0.6)
     caption = "Dissimilarity of every pair of stimuli, as ranks: the brain's, and the best models'."
     return picture(figure, "Dissimilarity matrices", caption, vector=False)
