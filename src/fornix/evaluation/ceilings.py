@@ -75,9 +75,10 @@ def split_half(
     """Return each unit's split-half reliability of the mean over all repeats.
 
     The repeats of each stimulus are cut in random halves; the halves' means are correlated over
-    stimuli and corrected by Spearman and Brown, 2r / (1 + r); the corrected values are averaged
-    over splits. The ceiling of a model's r with the full mean is its square root. With an odd
-    number of repeats one is left out of each split, and the value is a little too low.
+    stimuli and corrected by Spearman and Brown, kr / (1 + (k - 1) r), where k is how many times
+    more repeats the full mean has than a half: 2, and a little more where an odd number leaves
+    one repeat out of each split. The corrected values are averaged over splits. The ceiling of a
+    model's r with the full mean is the square root.
 
     Parameters
     ----------
@@ -100,6 +101,7 @@ def split_half(
     kept = np.flatnonzero(half)
     if len(kept) < 3:
         return np.full(values.shape[1], np.nan)
+    longer = np.bincount(codes)[kept].mean() / half[kept].mean()
     corrected = np.zeros((n_splits, values.shape[1]))
     starts = np.concatenate([[0], np.cumsum(np.bincount(codes))[:-1]])
     for k in range(n_splits):
@@ -114,7 +116,9 @@ def split_half(
             np.add.at(sums, codes[chosen], values[chosen])
             means.append(sums[kept] / half[kept, None])
         r = normalised_product(centred(means[0]), centred(means[1]))
-        corrected[k] = 2 * r / (1 + r)
+        # Halves that disagree in noise alone would blow up the correction.
+        r = np.maximum(r, -0.9 / longer)
+        corrected[k] = longer * r / (1 + (longer - 1) * r)
     return np.asarray(corrected.mean(0))
 
 

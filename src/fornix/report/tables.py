@@ -120,12 +120,18 @@ def responses(material: Material) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "subject": subject,
-                "shape": f" {TIMES} ".join(f"{size} {dim}s" for dim, size in data.sizes.items()),
+                "shape": f" {TIMES} ".join(
+                    f"{n} {_plural(str(dim))}" for dim, n in data.sizes.items()
+                ),
                 "steps": json.loads(data.attrs.get("steps", "[]")),
                 "exclusions": exclusions,
             }
         )
     return found
+
+
+def _plural(dimension: str) -> str:
+    return "stimuli" if dimension.startswith("stimulus") else f"{dimension}s"
 
 
 def exclusions(material: Material) -> list[dict[str, str]]:

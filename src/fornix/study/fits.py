@@ -50,7 +50,8 @@ class ClassifierFit(Section):
 
     With ``window``, one classifier for each position of a sliding window over the epoch (the
     window's samples are averaged); without it, one on everything. With ``baseline``, the
-    classes are "this window" against the mean of the ``baseline`` interval of the same trials.
+    classes are "this window" against the mean of the ``baseline`` interval of the same trials;
+    what the two have in common is taken off both.
     """
 
     task: ClassVar[str] = "decoding"
