@@ -38,8 +38,10 @@ BENEATH = {
 }
 """Libraries beneath a library that decide its numbers as well."""
 
-BESIDE = frozenset({"jinja2", "pydantic", "yaml", "huggingface_hub"})
-"""Libraries that decide no numbers: they check, print or fetch."""
+BESIDE = frozenset(
+    {"huggingface_hub", "jinja2", "pydantic", "safetensors", "threadpoolctl", "yaml"}
+)
+"""Libraries that decide no numbers: they check, print, fetch or store."""
 
 
 @dataclass(frozen=True)

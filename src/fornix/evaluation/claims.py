@@ -31,6 +31,8 @@ from fornix.study.claims import (
 SUPPORTED, REFUTED, UNTESTABLE = "supported", "not supported", "not testable here"
 MANY = 6
 """From so many subjects on, tests are over subjects; with fewer, every subject is its own test."""
+ROUNDING = 1e-9
+"""A mean of 0.4 must reach a threshold of 0.4, however its sum was rounded."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ def _at_least(claim: AtLeast, scores: pd.DataFrame, intervals: object) -> tuple[
     found = select(scores, claim.scores)
     values = _by_subject(found, claim.scores)
     mean = float(values.mean())
-    holds = mean >= claim.threshold
+    holds = mean >= claim.threshold - ROUNDING
     return holds, f"{_list(values)}; threshold {claim.threshold:g}", len(found)
 
 
@@ -182,7 +184,7 @@ def _near(claim: Near, scores: pd.DataFrame, intervals: object) -> tuple[bool, s
     values = _by_subject(found, claim.scores, claim.column)
     off = float(values.mean()) - claim.expected
     numbers = f"{_list(values)}; expected {claim.expected:g} within {claim.tolerance:g}"
-    return abs(off) <= claim.tolerance, f"{numbers}, off by {off:+.3f}", len(found)
+    return abs(off) <= claim.tolerance + ROUNDING, f"{numbers}, off by {off:+.3f}", len(found)
 
 
 def _greater(claim: Greater, scores: pd.DataFrame, intervals: object) -> tuple[bool, str, int]:

@@ -1,0 +1,171 @@
+"""Verdicts follow from the numbers, and say so when there are none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from fornix.evaluation.claims import judge
+from fornix.evaluation.table import COLUMNS, KEYS
+from fornix.study.claims import AboveChance, AtChance, AtLeast, Best, Greater, Near
+
+
+def scores(rows):
+    defaults = {
+        "study": "s",
+        "fit": "enc",
+        "session": "all",
+        "target": "a/one",
+        "unit": "V1",
+        "time": np.nan,
+        "metric": "pearson_r",
+        "chance": 0.0,
+        "ceiling": np.nan,
+        "p": np.nan,
+        "n": 10,
+    }
+    table = pd.DataFrame([{**defaults, **row} for row in rows])
+    return table[list(COLUMNS)]
+
+
+def three(values, p=0.001, **more):
+    names = ["01", "02", "03", "04", "05", "06", "07", "08"]
+    return [
+        {"subject": name, "value": value, "p": p, **more}
+        for name, value in zip(names, values, strict=False)
+    ]
+
+
+PICK = {"fit": "enc", "metric": "pearson_r"}
+
+
+def above(**more):
+    return AboveChance(text="t", test="above_chance", scores={**PICK, **more})
+
+
+def test_few_subjects_need_a_small_p_each():
+    assert judge(above(), scores(three([0.3, 0.4, 0.5]))).verdict == "supported"
+    rows = three([0.3, 0.4, 0.5])
+    rows[1]["p"] = 0.2
+    found = judge(above(), scores(rows))
+    assert found.verdict == "not supported"
+    assert "mean 0.400 of 3 subjects (0.300, 0.400, 0.500)" in found.numbers
+    assert found.n_rows == 3
+
+
+def test_several_rows_a_subject_pay_for_the_smallest_p():
+    rows = [row for unit in "abcde" for row in three([0.3], p=0.02, unit=unit)]
+    assert judge(above(), scores(rows)).verdict == "not supported"
+    assert judge(above(unit="a"), scores(rows)).verdict == "supported"
+
+
+def test_many_subjects_are_tested_together():
+    values = [0.1, 0.2, 0.15, 0.05, 0.3, 0.12, 0.18, 0.22]
+    found = judge(above(), scores(three(values, p=0.9)))
+    assert found.verdict == "supported"
+    t = stats.ttest_1samp(values, 0, alternative="greater").statistic
+    assert f"t(7) = {t:.2f}" in found.numbers
+    assert judge(above(), scores(three([-v for v in values]))).verdict == "not supported"
+
+
+def test_a_control_is_at_chance_unless_a_corrected_p_is_small():
+    claim = AtChance(text="t", test="at_chance", scores=PICK)
+    assert judge(claim, scores(three([0.01, -0.02, 0.0], p=0.4))).verdict == "supported"
+    assert judge(claim, scores(three([0.5, 0.4, 0.6], p=0.001))).verdict == "not supported"
+    # One of sixty at p = 0.01 is what chance brings.
+    rows = [row for i in range(60) for row in three([0.0], p=0.5, unit=f"u{i}")]
+    rows[0]["p"] = 0.01
+    assert judge(claim, scores(rows)).verdict == "supported"
+
+
+def test_a_control_says_how_many_lie_within_the_null():
+    table = scores(three([0.01, -0.02, 0.3], p=0.4))
+    intervals = table[list(KEYS)].assign(low=-0.1, high=0.1)
+    claim = AtChance(text="t", test="at_chance", scores=PICK)
+    assert "2 of 3 within the null's interval" in judge(claim, table, intervals).numbers
+
+
+@pytest.mark.parametrize(("threshold", "verdict"), [(0.4, "supported"), (0.41, "not supported")])
+def test_at_least_is_about_the_mean_over_subjects(threshold, verdict):
+    claim = AtLeast(text="t", test="at_least", scores=PICK, threshold=threshold)
+    assert judge(claim, scores(three([0.3, 0.4, 0.5]))).verdict == verdict
+
+
+def test_best_takes_each_subjects_best_time():
+    rows = [
+        {"subject": "01", "value": value, "time": time}
+        for time, value in [(-0.1, 0.5), (0.1, 0.7), (0.2, 0.95), (0.9, 0.99)]
+    ]
+    select = {**PICK, "time": [0.0, 0.5], "best": True}
+    claim = AtLeast(text="t", test="at_least", scores=select, threshold=0.9)
+    assert judge(claim, scores(rows)).verdict == "supported"
+    mean = AtLeast(text="t", test="at_least", scores={**select, "best": False}, threshold=0.9)
+    assert judge(mean, scores(rows)).verdict == "not supported"
+
+
+def test_near_reads_a_column():
+    rows = three([0.1, 0.1, 0.1], ceiling=0.77)
+    claim = {"text": "t", "test": "near", "scores": PICK, "expected": 0.775, "tolerance": 0.01}
+    assert judge(Near(**claim, column="ceiling"), scores(rows)).verdict == "supported"
+    assert judge(Near(**claim), scores(rows)).verdict == "not supported"
+    assert judge(Near(**claim, column="ceiling"), scores(three([1]))).verdict == "not testable here"
+
+
+def test_greater_holds_in_every_subject():
+    rows = three([0.3, 0.4, 0.5]) + three([0.1, 0.2, 0.45], target="b/two")
+    claim = Greater(
+        text="t",
+        test="greater",
+        scores={**PICK, "target": "a/*"},
+        than={**PICK, "target": "b/*"},
+    )
+    assert judge(claim, scores(rows)).verdict == "supported"
+    rows[-1]["value"] = 0.6
+    assert "greater in 2 of 3" in judge(claim, scores(rows)).numbers
+    assert judge(claim, scores(rows)).verdict == "not supported"
+
+
+def test_best_wins_in_every_subject():
+    rows = three([0.3, 0.4, 0.5]) + three([0.1, 0.2, 0.45], target="b/two")
+    claim = Best(text="t", test="best", scores=PICK, winner="a/one")
+    assert judge(claim, scores(rows)).verdict == "supported"
+    other = Best(text="t", test="best", scores=PICK, winner="b/two")
+    assert judge(other, scores(rows)).verdict == "not supported"
+    absent = Best(text="t", test="best", scores=PICK, winner="c/none")
+    assert judge(absent, scores(rows)).verdict == "not testable here"
+    alone = judge(claim, scores(three([0.3])))
+    assert alone.verdict == "not testable here"
+    assert "no competitor" in alone.numbers
+
+
+def test_the_group_is_no_subject_unless_asked_for():
+    rows = [*three([0.3, 0.3], p=0.001), {"subject": "group", "value": 0.9, "p": 0.5}]
+    assert judge(above(), scores(rows)).verdict == "supported"
+    assert judge(above(subject="group"), scores(rows)).verdict == "not supported"
+
+
+@pytest.mark.parametrize(
+    ("select", "words"),
+    [
+        ({"metric": "auc"}, ["enc", "auc", "pearson_r"]),
+        ({"unit": "V9"}, ["unit V9", "V1"]),
+        ({"target": "x/*"}, ["target x/*", "a/one"]),
+        ({"time": [0, 1]}, ["times"]),
+    ],
+)
+def test_what_is_not_there_is_not_testable(select, words):
+    found = judge(above(**select), scores(three([0.3])))
+    assert found.verdict == "not testable here"
+    assert all(word in found.numbers for word in words)
+
+
+def test_without_permutations_chance_is_not_testable():
+    found = judge(above(), scores(three([0.3], p=np.nan)))
+    assert found.verdict == "not testable here"
+    assert "permutations" in found.numbers
+
+
+def test_names_match_whatever_their_case():
+    assert judge(above(unit="v1", target="A/*"), scores(three([0.3]))).verdict == "supported"
