@@ -3,6 +3,7 @@
 #     snakemake --cores 2 --configfile config/studies/<study>.yaml [--config variant=mini]
 #
 # The study becomes a graph of jobs (src/fornix/dag/graph.py); each rule is one stage of it.
+import shlex
 import sys
 
 from fornix.dag.workflow import open_or_exit
@@ -15,7 +16,7 @@ configfile: f"{workflow.basedir}/config/config.yaml"
 
 
 WORKFLOW = open_or_exit(config, workflow.overwrite_configfiles)
-FORNIX = f"{sys.executable} -m fornix"
+FORNIX = f"{shlex.quote(sys.executable)} -m fornix"
 COMPUTE = WORKFLOW.study.compute
 if not workflow.output_settings.dryrun:
     WORKFLOW.publish()

@@ -99,7 +99,7 @@ def prepare(
         "time": ("time", times, {"units": "s"}),
     }
     dataset = xr.Dataset(
-        {"responses": (("sample", "channel", "time"), responses)},
+        {"responses": (("sample", "channel", "time"), responses, {"units": UNITS[section.scale]})},
         coords=coords | _positions(info),
         attrs={
             "subject": material.subject,

@@ -112,7 +112,7 @@ def prepare(
         responses = zscore_by_session(responses, coords["session"][1])
         journal.step("samples z-scored by session")
     dataset = xr.Dataset(
-        {"responses": (("sample", "unit"), responses)},
+        {"responses": (("sample", "unit"), responses, {"units": _units(section)})},
         coords=coords | _unit_coords(grid, mask, names, usable),
         attrs={
             "subject": material.subject,

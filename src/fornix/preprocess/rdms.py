@@ -60,7 +60,7 @@ def prepare(
     journal.step("taken as they are")
     sessions = np.array([f"{i + 1:02d}" for i in range(len(rdm))], dtype=np.str_)
     dataset = xr.Dataset(
-        {"rdm": (("session", "stimulus", "stimulus_2"), rdm)},
+        {"rdm": (("session", "stimulus", "stimulus_2"), rdm, {"units": "dissimilarity"})},
         coords={"session": sessions, "stimulus": stimuli, "stimulus_2": stimuli},
         attrs={
             "subject": material.subject,

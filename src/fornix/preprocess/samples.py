@@ -56,12 +56,16 @@ def sample_coords(tables: Sequence[pd.DataFrame]) -> dict[str, Any]:
     Returns
     -------
     dict
-        Coordinate name -> (``"sample"``, values).
+        Coordinate name -> (``"sample"``, values, attributes).
     """
     table = pd.concat(tables, ignore_index=True)
     table["trial"] = np.arange(len(table))
     names = [*FIRST, *(name for name in table.columns if name not in FIRST)]
-    return {name: ("sample", _values(table[name], name in STRINGS)) for name in names}
+    units = {"onset": {"units": "s"}, "duration": {"units": "s"}}
+    return {
+        name: ("sample", _values(table[name], name in STRINGS), units.get(name, {}))
+        for name in names
+    }
 
 
 def _values(column: pd.Series, as_text: bool) -> npt.NDArray[Any]:
