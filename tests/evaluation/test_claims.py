@@ -80,6 +80,54 @@ def test_a_control_is_at_chance_unless_a_corrected_p_is_small():
     assert judge(claim, scores(rows)).verdict == "supported"
 
 
+def test_one_leak_among_very_many_scores_is_seen():
+    # 1 / 1001 times 180 scores is no longer small: the permutation p alone could never tell.
+    rows = [row for i in range(60) for row in three([0.0], p=0.5, unit=f"u{i}")] * 3
+    for number, row in enumerate(rows):
+        row = rows[number] = dict(row, target=f"a/{number}")  # noqa: PLW2901
+    rows[7].update(value=0.6, p=1 / 1001)
+    table = scores(rows)
+    intervals = table[list(KEYS)].assign(low=-0.1, high=0.1)
+    claim = AtChance(text="t", test="at_chance", scores=PICK)
+    assert judge(claim, table, intervals).verdict == "not supported"
+
+
+def test_a_control_below_chance_is_not_at_chance():
+    table = scores(three([-0.4, -0.5, -0.3], p=0.999))
+    claim = AtChance(text="t", test="at_chance", scores=PICK)
+    assert judge(claim, table).verdict == "not supported"
+    intervals = table[list(KEYS)].assign(low=-0.1, high=0.1)
+    assert judge(claim, table, intervals).verdict == "not supported"
+
+
+def test_the_intervals_level_counts():
+    table = scores(three([0.11], p=0.01))
+    intervals = table[list(KEYS)].assign(low=-0.1, high=0.1)
+    claim = AtChance(text="t", test="at_chance", scores=PICK)
+    assert judge(claim, table, intervals).verdict == "not supported"
+    assert judge(claim, table, intervals, confidence=0.5).verdict == "supported"
+
+
+def test_the_best_of_many_times_is_not_above_chance_by_itself():
+    random = np.random.default_rng(0)
+    rows = [
+        {"subject": f"{s}", "value": value, "time": t / 10, "p": float(stats.norm.sf(value / 0.1))}
+        for s in range(8)
+        for t, value in enumerate(0.1 * random.standard_normal(20))
+    ]
+    assert judge(above(best=True), scores(rows)).verdict == "not supported"
+    for row in rows:
+        if row["time"] == 1.0:
+            row.update(value=0.5, p=0.001)
+    assert judge(above(best=True), scores(rows)).verdict == "supported"
+
+
+def test_a_pattern_for_subjects_does_not_take_the_group():
+    rows = [*three([0.3, 0.4, 0.5]), {"subject": "group", "value": 9.0, "p": 0.001}]
+    assert judge(above(subject="*"), scores(rows)).n_rows == 3
+    assert judge(above(subject="group"), scores(rows)).n_rows == 1
+
+
 def test_a_control_says_how_many_lie_within_the_null():
     table = scores(three([0.01, -0.02, 0.3], p=0.4))
     intervals = table[list(KEYS)].assign(low=-0.1, high=0.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from fornix.study.load import parse_study
 EVIL = "<script>alert(1)</script>"
 SUBJECTS = ("01", "02")
 CLASSES = ("cat", "dog", EVIL)
+STIMULI = ["a", "b", "c", "d", "e", EVIL]
 
 STUDY = {
     "name": "fake",
@@ -135,10 +137,10 @@ def inputs(tmp_path_factory):
             "sampling_frequency": [0.5] * 2,
         }
     )
-    events = pd.DataFrame({"trial_type": [*CLASSES]})
+    events = pd.DataFrame({"recording": ["a", "a", "b"], "trial_type": CLASSES, "duration": 2.0})
     about = {"Name": f"Data {EVIL}", "License": "CC0"}
     checks = [{"level": "warning", "where": "events.tsv", "text": f"saw {EVIL}"}]
-    stimuli = pd.DataFrame({"stimulus": ["a"]})
+    stimuli = pd.DataFrame({"stimulus": STIMULI, "modality": "image", "kind": list("xyxyxy")})
     found["ingest/data"] = artifact(
         root, "ingest", "ingest", recordings=recordings, events=events, stimuli=stimuli,
         dataset=about, checks=checks,
@@ -154,7 +156,10 @@ def inputs(tmp_path_factory):
         key = f"responses/betas/{subject}"
         found[key] = artifact(root, f"responses-{subject}", "preprocess", responses=data)
         maps[f"maps__{subject}"] = xr.Dataset(
-            {"pearson_r": (("target", "unit"), np.random.default_rng(0).random((2, 8)))},
+            {
+                "pearson_r": (("target", "unit"), np.random.default_rng(0).random((2, 8))),
+                "ceiling": ("unit", np.full(8, 0.8)),
+            },
             coords={
                 "target": np.array(targets, dtype=object),
                 "roi": ("unit", np.array(regions * 4, dtype=object)),
@@ -162,7 +167,7 @@ def inputs(tmp_path_factory):
                 "j": ("unit", np.arange(8) // 4),
                 "k": ("unit", np.zeros(8, dtype=int)),
             },
-            attrs={"volume_shape": [4, 4, 1]},
+            attrs={"volume_shape": [4, 4, 1], "affine": np.diag([-3.0, 3.0, 3.0, 1.0]).tolist()},
         )
         for name in STUDY["fits"]:
             found[f"fit/{name}/{subject}"] = fit(root, name, subject, targets, regions)
@@ -204,6 +209,7 @@ def fit(root, name, subject, targets, regions):
         )
         return artifact(root, f"{name}-{subject}", "fit", predictions=data, fit=facts)
     if name == "geometry":
+        pairs = list(combinations(STIMULI, 2))
         data = xr.Dataset(
             {
                 "brain": (("unit", "session", "pair"), np.random.default_rng(1).random((1, 1, 15))),
@@ -212,7 +218,10 @@ def fit(root, name, subject, targets, regions):
             coords={
                 "unit": np.array(["V1"], dtype=object),
                 "target": np.array(targets, dtype=object),
+                "stimulus_a": ("pair", np.array([a for a, _ in pairs], dtype=object)),
+                "stimulus_b": ("pair", np.array([b for _, b in pairs], dtype=object)),
             },
+            attrs={"n_stimuli": len(STIMULI)},
         )
         return artifact(root, f"{name}-{subject}", "fit", rdms=data, fit=facts)
     return artifact(root, f"{name}-{subject}", "fit", fit=facts)

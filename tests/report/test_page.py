@@ -61,7 +61,7 @@ def test_nothing_is_loaded_from_elsewhere(page):
 
 
 def test_every_section_is_there(page):
-    assert {"claims", "methods", "data", "graph", "scores", "provenance"} <= set(page.ids)
+    assert {"claims", "methods", "data", "graph", "results", "provenance"} <= set(page.ids)
     for inside in (one[1:] for one in page.sources if one.startswith("#")):
         assert inside in page.ids
 
@@ -69,8 +69,8 @@ def test_every_section_is_there(page):
 def test_verdicts_come_with_their_numbers(html, page):
     text = " ".join(page.text)
     for verdict in ("supported", "not supported", "not testable here"):
-        assert f">{verdict}</span>" in html
-    assert "1 of 3" in text
+        assert f"</b> {verdict}</span>" in html
+    assert re.search(r"1\s+of 3", text)
     assert "mean 0." in text
 
 
@@ -82,17 +82,30 @@ def test_every_figure_has_words_for_those_who_cannot_see_it(page):
 def test_a_control_has_no_section_of_its_own(page):
     assert "fit-encoding" in page.ids
     assert "fit-shuffled" not in page.ids
-    assert "gabor/level1, shuffled" in " ".join(page.text)
+    assert "shuffled control, all layers" in page.text
 
 
 def test_exclusions_are_counted(page):
     text = " ".join(" ".join(page.text).split())
-    assert "Left out." in text
+    assert "What was left out." in text
     assert re.search(r"voxel\s+3\s+constant", text)
 
 
 def test_a_missing_ceiling_is_a_dash(page):
     assert "\u2013" in page.text
+
+
+def test_a_missing_ceiling_is_explained(page):
+    assert "\u2013 under ceiling: decoding has no noise ceiling." in page.text
+
+
+def test_warnings_of_the_checks_are_shown(html):
+    assert html.index("warning</b>") < html.index(">note</b>")
+    assert "saw &lt;script&gt;" in html
+
+
+def test_a_browser_is_told_to_run_and_load_nothing(html):
+    assert "default-src 'none'" in html
 
 
 def test_figures_can_be_left_out(inputs, study_of):

@@ -62,7 +62,13 @@ class _Untestable(Exception):  # noqa: N818 - a message between functions, not a
     """Raised with the reason why a claim can't be tested here."""
 
 
-def judge(claim: Claim, scores: pd.DataFrame, intervals: pd.DataFrame | None = None) -> Verdict:
+def judge(
+    claim: Claim,
+    scores: pd.DataFrame,
+    intervals: pd.DataFrame | None = None,
+    *,
+    confidence: float = 0.95,
+) -> Verdict:
     """Test a claim.
 
     Parameters
@@ -73,10 +79,13 @@ def judge(claim: Claim, scores: pd.DataFrame, intervals: pd.DataFrame | None = N
         The study's score table.
     intervals
         Null intervals of the scores (columns of the score table's keys, low, high), if any.
+    confidence
+        Level of these intervals.
     """
     test: Callable[..., tuple[bool, str, int]] = _TESTS[type(claim)]
     try:
-        holds, numbers, n_rows = test(claim, scores, intervals)
+        nulls = None if intervals is None else intervals.assign(sd=_null_sd(intervals, confidence))
+        holds, numbers, n_rows = test(claim, scores, nulls)
     except _Untestable as reason:
         return Verdict(claim.text, claim.test, UNTESTABLE, str(reason), 0)
     verdict = SUPPORTED if holds else REFUTED
@@ -106,7 +115,7 @@ def select(rows: pd.DataFrame, wanted: ScoreSelect) -> pd.DataFrame:
             msg = f"no scores with {key} {pattern}; there are {', '.join(known[:8])}"
             raise _Untestable(msg)
         found = found[matches]
-    if wanted.subject is None:
+    if wanted.subject is None or wanted.subject.lower() != GROUP:
         found = found[found["subject"] != GROUP]
     if wanted.time is not None:
         low, high = wanted.time
@@ -133,7 +142,8 @@ def _above_chance(
 ) -> tuple[bool, str, int]:
     found = select(scores, claim.scores)
     values = _by_subject(found, claim.scores)
-    if len(values) >= MANY:
+    # The best of many times lies above chance by itself: only p-values that pay for it count.
+    if len(values) >= MANY and not claim.scores.best:
         over = _by_subject(found.assign(value=found["value"] - found["chance"]), claim.scores)
         t = stats.ttest_1samp(over, 0, alternative="greater")
         numbers = f"{_list(values)}; t({len(over) - 1}) = {t.statistic:.2f}, {_p(t.pvalue)}"
@@ -144,10 +154,14 @@ def _above_chance(
     if p.isna().any():
         msg = "the scores have no p (scores.permutations is 0)"
         raise _Untestable(msg)
-    per = ", ".join(_p(one) for one in p)
     more = (
         f" (corrected for {tests['count'].max()} scores each)" if tests["count"].max() > 1 else ""
     )
+    if len(values) >= MANY:
+        together = float(stats.combine_pvalues(p, method="fisher").pvalue)
+        numbers = f"{_list(values)}; permutation p of all subjects combined, {_p(together)}{more}"
+        return together < claim.alpha, numbers, len(found)
+    per = ", ".join(_p(one) for one in p)
     return bool((p < claim.alpha).all()), f"{_list(values)}; permutation {per}{more}", len(found)
 
 
@@ -155,20 +169,32 @@ def _at_chance(
     claim: AtChance, scores: pd.DataFrame, intervals: pd.DataFrame | None
 ) -> tuple[bool, str, int]:
     found = select(scores, claim.scores)
-    p = found["p"].dropna()
-    if p.empty:
+    if found["p"].notna().sum() == 0:
         msg = "the scores have no p (scores.permutations is 0)"
         raise _Untestable(msg)
-    corrected = min(1.0, float(p.min()) * len(p))
-    numbers = f"mean {found['value'].mean():.3g} (chance {found['chance'].mean():.3g}), "
-    numbers += f"smallest {_p(corrected)}"
-    numbers += f" corrected for {len(p)} scores" if len(p) > 1 else ""
+    # Two-sided; a permutation p alone never gets below 1 / (draws + 1), however far off a score
+    # is, so that among very many scores none could ever be too far off.
+    p: pd.Series[Any] = 2 * found["p"].where(found["p"] < 0.5, 1 - found["p"]).dropna()
+    within = ""
     if intervals is not None and len(intervals):
         keys = [key for key in KEYS if key != "study"]
         joined = found.merge(intervals.drop(columns="study"), on=keys, how="inner")
-        inside = joined["value"].between(joined["low"], joined["high"]).sum()
-        numbers += f"; {inside} of {len(joined)} within the null's interval"
-    return corrected >= claim.alpha, numbers, len(found)
+        inside = joined["value"].between(joined["low"], joined["high"])
+        within = f"; {inside.sum()} of {len(joined)} within the null's interval"
+        if len(joined) == len(found) and (joined["sd"] > 0).all():
+            z = (joined["value"] - (joined["low"] + joined["high"]) / 2) / joined["sd"]
+            p = pd.Series(2 * stats.norm.sf(z.abs()))
+    corrected = min(1.0, float(p.min()) * len(p))
+    numbers = f"mean {found['value'].mean():.3g} (chance {found['chance'].mean():.3g}), "
+    numbers += f"smallest two-sided {_p(corrected)}"
+    numbers += f" corrected for {len(p)} scores" if len(p) > 1 else ""
+    return corrected >= claim.alpha, numbers + within, len(found)
+
+
+def _null_sd(intervals: pd.DataFrame, confidence: float) -> pd.Series[Any]:
+    """Return the SD of normal null distributions that have these central intervals."""
+    width: pd.Series[Any] = intervals["high"] - intervals["low"]
+    return width / (2 * float(stats.norm.ppf(0.5 + confidence / 2)))
 
 
 def _at_least(claim: AtLeast, scores: pd.DataFrame, intervals: object) -> tuple[bool, str, int]:

@@ -47,6 +47,20 @@ class Material:
         """Return the inputs of a kind, such as ``scores/`` or ``fit/encoding/``."""
         return [key for key in self.inputs if key.startswith(prefix)]
 
+    @property
+    def artifacts(self) -> list[str]:
+        """The inputs that are artifacts: all but the study file."""
+        return [key for key in self.inputs if key != "study"]
+
+    @cached_property
+    def fits(self) -> list[str]:
+        """The fits with a part of the page of their own: all but other fits' controls."""
+        return [name for name in self.study.fits if self.twin(name) is None]
+
+    def details(self, fit: str) -> dict[str, Any]:
+        """Return what evaluation says about a fit: how it judged, notes, further numbers."""
+        return dict(self.artifact(f"scores/{fit}").json("details.json"))
+
     def subjects(self, fit: str) -> list[str]:
         """Return the subjects of a fit."""
         return [key.split("/")[2] for key in self.keys(f"fit/{fit}/")]
@@ -82,7 +96,10 @@ class Material:
     @cached_property
     def verdicts(self) -> list[Verdict]:
         """What became of the study's claims."""
-        return [judge(claim, self.scores, self.intervals) for claim in self.study.claims]
+        return [
+            judge(claim, self.scores, self.intervals, confidence=self.study.scores.confidence)
+            for claim in self.study.claims
+        ]
 
     def twin(self, name: str) -> str | None:
         """Return the fit that a shuffled one is the control of (or None)."""
@@ -98,6 +115,32 @@ class Material:
     def control(self, name: str) -> str | None:
         """Return the shuffled twin of a fit (or None)."""
         return next((other for other in self.study.fits if self.twin(other) == name), None)
+
+    def rows(self, fit: str | None, metric: str | None = None) -> pd.DataFrame:
+        """Return a fit's scores of single subjects, by one metric or all; none for no fit."""
+        table = self.scores
+        chosen = (table["fit"] == fit) & (table["subject"] != GROUP) & table["value"].notna()
+        return table[chosen if metric is None else chosen & (table["metric"] == metric)]
+
+    def in_time(self, fit: str) -> bool:
+        """Return whether a fit has scores at several times."""
+        return len(set(self.rows(fit)["time"].dropna())) > 1
+
+    def metric(self, fit: str) -> str:
+        """Return the metric that a fit is shown by."""
+        task = self.study.fits[fit].task
+        if task == "decoding":
+            return "auc" if self.in_time(fit) else "accuracy"
+        return {"encoding": "pearson_r", "rsa": "spearman_rho"}[task]
+
+    def targets(self, fit: str) -> list[str]:
+        """Return a fit's targets: features in the study's order, layers in the model's."""
+        found = list(dict.fromkeys(self.rows(fit)["target"]))
+        order: list[str] = []
+        for name in getattr(self.study.fits[fit], "features", []):
+            if f"features/{name}" in self.inputs:
+                order += self.layers(name)
+        return [*(t for t in order if t in found), *(t for t in found if t not in order)]
 
     def layers(self, features: str) -> list[str]:
         """Return the targets of a features section, in the model's order."""

@@ -1,280 +1,184 @@
-"""The page's tables, as plain rows that the template prints."""
+"""Tables of scores: a matrix to look at, a list to look up, and all rows."""
 
 from __future__ import annotations
 
-import json
-import math
-from typing import Any
+from dataclasses import dataclass, field
 
 import pandas as pd
 
-from fornix.evaluation.table import ALL, GROUP
-from fornix.report.dag import Node
+from fornix.evaluation.table import COLUMNS
+from fornix.report import words
 from fornix.report.material import Material
 
-MAX_CONDITIONS = 40
-NONE, TIMES = "\u2013", "\u00d7"
+MAX_UNITS = 12
+"""Columns of a matrix that fit on a page."""
+MAX_ROWS = 1500
+"""Rows of the full table on the page; the files have all."""
 
 
-def number(value: Any, digits: int = 3) -> str:
-    """Return a number for a table; an en dash where there is none."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return NONE
-    return f"{value:.{digits}f}"
+@dataclass(frozen=True)
+class Cell:
+    """A cell: its text, a second line in small print, and a class for its look."""
+
+    text: str
+    small: str = ""
+    kind: str = ""
 
 
-def summary(material: Material, fit: str) -> list[dict[str, str]]:
-    """Return one row a target, unit and metric: mean and range over subjects, chance, ceiling, p.
+@dataclass(frozen=True)
+class Table:
+    """A table of the page.
 
-    A time course has one row a unit: its best time.
+    Attributes
+    ----------
+    caption
+        What it shows.
+    head
+        Column headings.
+    rows
+        Cells; the first of a row is its heading.
+    notes
+        Remarks below it.
     """
-    rows = material.scores[material.scores["fit"] == fit]
-    people = rows[rows["subject"] != GROUP]
-    timed = len(set(rows["time"].dropna())) > 1
-    found = []
-    for (metric, unit, target), one in people.groupby(["metric", "unit", "target"], sort=False):
-        here = one
-        if timed:
-            means = one.groupby("time")["value"].mean()
-            here = one[one["time"] == means.idxmax()]
-        group = rows[
-            (rows["subject"] == GROUP)
-            & (rows["metric"] == metric)
-            & (rows["unit"] == unit)
-            & (rows["target"] == target)
+
+    caption: str
+    head: list[str]
+    rows: list[list[Cell]]
+    notes: list[str] = field(default_factory=list)
+
+
+def matrix(material: Material, fit: str) -> Table | None:
+    """Return targets by units: the mean over subjects, the range below it, the best in bold.
+
+    Only for fits with several targets and units and no times; None for others.
+    """
+    metric = material.metric(fit)
+    rows = material.rows(fit, metric)
+    if material.in_time(fit) or len(set(rows["target"])) < 2 or len(set(rows["unit"])) < 2:
+        return None
+    units = list(dict.fromkeys(rows["unit"]))
+    notes = []
+    if len(units) > MAX_UNITS:
+        top = rows.groupby("unit")["value"].max().sort_values(ascending=False, kind="stable")
+        keep = set(top.index[:MAX_UNITS])
+        units = [unit for unit in units if unit in keep]
+        notes.append(f"The {MAX_UNITS} best of {len(top)} units; the others are in the full table.")
+    several = len(set(rows["subject"])) > 1
+    groups = rows.groupby(["unit", "target"])["value"]
+    found: dict[str, dict[str, tuple[float, float, float]]] = {str(unit): {} for unit in units}
+    for (unit, target), values in groups:
+        if unit in found:
+            found[unit][str(target)] = (values.mean(), values.min(), values.max())
+    best = {unit: max(one, key=one.__getitem__) for unit, one in found.items()}
+
+    def cell(target: str, unit: str) -> Cell:
+        if target not in found[unit]:
+            return Cell(words.DASH, kind="num")
+        mean, low, high = found[unit][target]
+        spread = f"{words.number(low)} to {words.number(high)}" if several else ""
+        return Cell(words.number(mean), spread, "num best" if best[unit] == target else "num")
+
+    body = [[Cell(t), *(cell(t, unit) for unit in units)] for t in material.targets(fit)]
+    foot = [("noise ceiling", rows, "ceiling"), ("chance", rows, "chance")]
+    control = material.control(fit)
+    if control:
+        foot.append(("shuffled control, all layers", material.rows(control, metric), "value"))
+    for name, table, column in foot:
+        levels = table.groupby("unit")[column].mean().reindex(units)
+        if levels.notna().any():
+            cells = [Cell(words.number(level), kind="num") for level in levels]
+            body.append([Cell(name, kind="foot"), *cells])
+    n = rows["subject"].nunique()
+    over = f"mean over {n} subjects, range below" if several else "one subject"
+    caption = f"{words.metric(metric)}, {over}; the best of each column in bold"
+    return Table(caption, ["target", *units], body, notes)
+
+
+def listing(material: Material, fit: str) -> Table:
+    """Return every target, unit and metric of a fit, at its best time if there are several."""
+    rows = material.rows(fit)
+    control = material.rows(material.control(fit))
+    in_time = material.in_time(fit)
+    means = rows.groupby(["target", "unit", "metric", "time"], sort=False, dropna=False)
+    summary = means.agg(
+        value=("value", "mean"), low=("value", "min"), high=("value", "max"),
+        chance=("chance", "mean"), ceiling=("ceiling", "mean"), p=("p", "max"),
+        known=("p", "count"), subjects=("subject", "nunique"), n=("n", "sum"),
+    ).reset_index()  # fmt: skip
+    if in_time:
+        keys = ["target", "unit", "metric"]
+        summary = summary.loc[summary.groupby(keys, sort=False)["value"].idxmax()]
+    order = {target: i for i, target in enumerate(material.targets(fit))}
+    summary = summary.sort_values("target", key=lambda c: c.map(order), kind="stable")
+    null = control.groupby(["target", "unit", "metric", "time"], dropna=False)["value"].mean()
+    shuffled = {_key(*key): float(value) for key, value in zip(null.index, null, strict=True)}
+    several = len(set(rows["subject"])) > 1
+    head = ["target", "unit", "metric", *(["time"] if in_time else [])]
+    head += ["mean", "range"] if several else ["value"]
+    head += ["chance", "ceiling", "largest p" if several else "p"]
+    head += ["test items, all" if several else "test items"]
+    head += ["shuffled"] if len(control) else []
+    body = []
+    for one in summary.to_dict("records"):
+        spread = f"{words.number(one['low'], 3)} to {words.number(one['high'], 3)}"
+        cells = [Cell(one["target"]), Cell(one["unit"]), Cell(words.metric(one["metric"]))]
+        cells += [Cell(f"{words.number(one['time'])} s", kind="num")] if in_time else []
+        p = one["p"] if one["known"] == one["subjects"] else float("nan")
+        texts = [words.number(one["value"], 3), *([spread] if several else [])]
+        texts += [words.number(one["chance"], 3), words.number(one["ceiling"], 3)]
+        texts += [words.p_value(p), f"{one['n']:,}"]
+        if len(control):
+            key = _key(one["target"], one["unit"], one["metric"], one["time"])
+            texts.append(words.number(shuffled.get(key), 3))
+        body.append(cells + [Cell(text, kind="num") for text in texts])
+    n = rows["subject"].nunique()
+    caption = f"{n} subjects; range and largest p are over subjects" if several else "One subject"
+    caption += "; each row at its best time" if in_time else ""
+    return Table(caption, head, body, _why_missing(material, fit, rows))
+
+
+def everything(material: Material) -> Table:
+    """Return the rows of the score table, up to a limit."""
+    scores = material.scores
+    head = [name for name in COLUMNS if name != "study"]
+    text = {"fit", "subject", "session", "target", "unit", "metric"}
+    body = [
+        [
+            Cell(str(one[name])) if name in text else Cell(_plain(name, one[name]), kind="num")
+            for name in head
         ]
-        p = group["p"] if len(group) else here["p"]
-        found.append(
-            {
-                "metric": str(metric),
-                "unit": str(unit),
-                "target": str(target) + (f" at {here['time'].iloc[0]:.2f} s" if timed else ""),
-                "mean": number(here["value"].mean()),
-                "range": _range(here["value"]),
-                "chance": number(here["chance"].mean()),
-                "ceiling": number(here["ceiling"].mean()),
-                "p": _p(p, group=len(group) > 0),
-                "n": f"{here['n'].min()}" if here["n"].min() == here["n"].max() else "varies",
-                "subjects": str(here["subject"].nunique()),
-            }
-        )
-    return found
-
-
-def _range(values: pd.Series[Any]) -> str:
-    return f"{values.min():.3f} to {values.max():.3f}" if len(values) > 1 else ""
-
-
-def _p(values: pd.Series[Any], *, group: bool) -> str:
-    values = values.dropna()
-    if values.empty:
-        return NONE
-    text = f"{values.max():.3f}" if values.max() >= 0.001 else "< 0.001"
-    return text if group or len(values) == 1 else f"≤ {text}".replace("≤ <", "<")
-
-
-def datasets(material: Material) -> list[dict[str, Any]]:
-    """Return one entry a dataset: what it holds, and what its checks said."""
-    found = []
-    for key in material.keys("ingest/"):
-        artifact = material.artifact(key)
-        about = artifact.json("dataset.json")
-        recordings, events = artifact.table("recordings"), artifact.table("events")
-        stimuli = artifact.table("stimuli")
-        sessions = recordings[["subject", "session"]].drop_duplicates()["session"].notna().sum()
-        hours = recordings["duration"].sum() / 3600 if "duration" in recordings else 0
-        conditions = events["trial_type"].dropna().astype(str).value_counts(sort=False)
-        shapes = sorted(set(recordings["shape"].dropna().astype(str)))
-        rates = sorted(set(recordings["sampling_frequency"].dropna()))
-        found.append(
-            {
-                "name": key.partition("/")[2],
-                "title": str(about.get("Name", "")),
-                "licence": str(about.get("License", "")),
-                "facts": [
-                    ("subjects", str(recordings["subject"].nunique())),
-                    ("sessions", str(int(sessions)) if sessions else NONE),
-                    ("recordings", str(len(recordings))),
-                    ("shape", ", ".join(shapes[:4])),
-                    ("sampling", ", ".join(f"{rate:g} Hz" for rate in rates[:4]) or NONE),
-                    ("duration", f"{hours:.1f} h" if hours else NONE),
-                    ("events", str(len(events))),
-                    ("stimuli", str(len(stimuli))),
-                ],
-                "conditions": sorted(conditions.items())[:MAX_CONDITIONS],
-                "more_conditions": max(0, len(conditions) - MAX_CONDITIONS),
-                "checks": artifact.json("checks.json"),
-            }
-        )
-    return found
-
-
-def responses(material: Material) -> list[dict[str, Any]]:
-    """Return one entry a subject's responses: samples, units, steps, exclusions."""
-    found = []
-    for key in material.keys("responses/"):
-        _, name, subject = key.split("/")
-        data = material.artifact(key).dataset("responses")
-        exclusions = json.loads(data.attrs.get("exclusions", "[]"))
-        found.append(
-            {
-                "name": name,
-                "subject": subject,
-                "shape": f" {TIMES} ".join(
-                    f"{n} {_plural(str(dim))}" for dim, n in data.sizes.items()
-                ),
-                "steps": json.loads(data.attrs.get("steps", "[]")),
-                "exclusions": exclusions,
-            }
-        )
-    return found
-
-
-def _plural(dimension: str) -> str:
-    return "stimuli" if dimension.startswith("stimulus") else f"{dimension}s"
-
-
-def exclusions(material: Material) -> list[dict[str, str]]:
-    """Return what was left out, one row a subject and kind."""
-    rows: list[dict[str, str]] = []
-    for one in responses(material):
-        counts: dict[tuple[str, str], int] = {}
-        places: dict[tuple[str, str], set[str]] = {}
-        for item in one["exclusions"]:
-            key = (str(item.get("what", "")), str(item.get("detail", "")))
-            counts[key] = counts.get(key, 0) + int(item.get("n", 0))
-            places.setdefault(key, set()).add(str(item.get("recording") or "all"))
-        for (what, detail), n in counts.items():
-            where = places[what, detail]
-            rows.append(
-                {
-                    "responses": one["name"],
-                    "subject": one["subject"],
-                    "what": what,
-                    "n": str(n),
-                    "detail": detail,
-                    "where": next(iter(where)) if len(where) == 1 else f"{len(where)} recordings",
-                }
-            )
-    return rows
-
-
-def provenance(material: Material) -> list[dict[str, Any]]:
-    """Return one row an artifact: who made it, at what cost."""
-    found = []
-    for key in material.inputs:
-        if key == "study":
-            continue
-        manifest = material.artifact(key).manifest
-        made = manifest["provenance"]
-        found.append(
-            {
-                "stage": manifest["recipe"]["stage"],
-                "name": key.partition("/")[2],
-                "digest": manifest["digest"][:12],
-                "made": made["started"],
-                "wall": f"{made['wall_s']:.1f} s",
-                "memory": f"{made['peak_memory_mb']:.0f} MB",
-                "host": made["host"],
-                "commit": made["commit"] or NONE,
-            }
-        )
-    return found
-
-
-def versions(material: Material) -> dict[str, str]:
-    """Return library -> version(s) over all artifacts."""
-    found: dict[str, set[str]] = {}
-    for key in material.inputs:
-        if key != "study":
-            recipe = material.artifact(key).manifest["recipe"]
-            for name, version in recipe["versions"].items():
-                found.setdefault(name, set()).add(version)
-            python = material.artifact(key).manifest["provenance"]["python"]
-            found.setdefault("python", set()).add(python)
-    return {name: ", ".join(sorted(numbers)) for name, numbers in sorted(found.items())}
-
-
-def total_seconds(material: Material) -> float:
-    """Return the compute time of all artifacts, s."""
-    walls = (
-        material.artifact(key).manifest["provenance"]["wall_s"]
-        for key in material.inputs
-        if key != "study"
-    )
-    return float(sum(walls))
-
-
-def nodes(material: Material) -> list[Node]:
-    """Return the boxes of the study's graph."""
-    study = material.study
-    boxes = []
-    for name, dataset in study.datasets.items():
-        boxes.append(Node(f"dataset/{name}", 0, name, dataset.source, "dataset"))
-        box = Node(f"ingest/{name}", 1, name, _cost(material, f"ingest/{name}"), "ingest")
-        box.needs = [f"dataset/{name}"]
-        boxes.append(box)
-    for name, responses_ in study.responses.items():
-        detail = f"{responses_.kind}, {_cost(material, f'responses/{name}/')}"
-        needs = [f"ingest/{responses_.dataset}"]
-        boxes.append(Node(f"responses/{name}", 2, name, detail, "responses", needs))
-    for name, features in study.features.items():
-        detail = f"{features.kind}, {_cost(material, f'features/{name}')}"
-        needs = [f"ingest/{features.dataset}"]
-        boxes.append(Node(f"features/{name}", 2, name, detail, "features", needs))
-    for name, fit in study.fits.items():
-        needs = [f"responses/{fit.responses}"]
-        needs += [f"features/{one}" for one in getattr(fit, "features", [])]
-        kind = "control" if fit.shuffle else "fit"
-        detail = f"{fit.kind}, {_cost(material, f'fit/{name}/')}"
-        boxes.append(Node(f"fit/{name}", 3, name, detail, kind, needs))
-        cost = _cost(material, f"scores/{name}")
-        boxes.append(Node(f"scores/{name}", 4, "scores", cost, "scores", [f"fit/{name}"]))
-    every = [f"scores/{name}" for name in study.fits]
-    claims = f"{len(study.claims)} claims"
-    boxes.append(Node("report", 5, "report", claims, "report", every))
-    return boxes
-
-
-def _cost(material: Material, prefix: str) -> str:
-    """Return ``3 jobs, 12 s`` of the inputs that are this one or lie below it."""
-    keys = [
-        key
-        for key in material.inputs
-        if key == prefix or (prefix.endswith("/") and key.startswith(prefix))
+        for one in scores.head(MAX_ROWS).to_dict("records")
     ]
-    walls = [material.artifact(key).manifest["provenance"]["wall_s"] for key in keys]
-    jobs = f"{len(keys)} jobs, " if len(keys) > 1 else ""
-    return f"{jobs}{sum(walls):.1f} s"
+    more = f"the first {MAX_ROWS:,} of " if len(scores) > MAX_ROWS else ""
+    caption = f"{more}{words.count(len(scores), 'row')}; all are in scores.csv and scores.parquet"
+    return Table(caption, head, body)
 
 
-def headlines(material: Material) -> list[dict[str, str]]:
-    """Return the best score of each fit that is no control, for the top of the page."""
-    found = []
-    preferred = ("pearson_r", "accuracy", "auc", "spearman_rho")
-    for name, fit in material.study.fits.items():
-        if fit.shuffle:
-            continue
-        rows = material.scores[material.scores["fit"] == name]
-        rows = rows[rows["subject"] != GROUP]
-        metric = next((one for one in preferred if (rows["metric"] == one).any()), None)
-        if len(set(rows["time"].dropna())) > 1 and (rows["metric"] == "auc").any():
-            metric = "auc"
-        if metric is None:
-            continue
-        rows = rows[rows["metric"] == metric]
-        keys = ["target", "unit"] + (["time"] if rows["time"].notna().any() else [])
-        means = rows.groupby(keys, sort=False)["value"].mean().reset_index()
-        best = means.sort_values("value", kind="stable").iloc[-1]
-        words = [str(best["target"]), "" if best["unit"] == ALL else f"in {best['unit']}"]
-        if "time" in keys and not math.isnan(best["time"]):
-            words.append(f"at {best['time']:.2f} s")
-        found.append(
-            {
-                "fit": name,
-                "value": f"{best['value']:.2f}",
-                "metric": metric.replace("_", " "),
-                "what": " ".join(word for word in words if word),
-            }
-        )
-    return found
+def _plain(name: str, value: float) -> str:
+    if name == "n":
+        return f"{value:,}"
+    if name == "p":
+        return words.p_value(value)
+    return words.number(value, 2 if name == "time" else 3)
+
+
+def _key(target: str, unit: str, metric: str, time: float) -> tuple[str, str, str, str]:
+    return target, unit, metric, f"{time:.6f}"  # NaN equals nothing, but "nan" does
+
+
+def _why_missing(material: Material, fit: str, rows: pd.DataFrame) -> list[str]:
+    """Say why ceilings or p-values aren't there."""
+    notes = []
+    if rows["ceiling"].isna().any():
+        why = {
+            "decoding": "decoding has no noise ceiling",
+            "encoding": "a noise ceiling needs stimuli that were shown more than once",
+            "rsa": "a noise ceiling needs two or more subjects who saw the same stimuli",
+        }[material.study.fits[fit].task]
+        why = why if material.study.scores.ceiling else "ceilings are switched off in the study"
+        notes.append(f"{words.DASH} under ceiling: {why}.")
+    if rows["p"].isna().any():
+        off = not material.study.scores.permutations
+        why = "the study asks for no permutations" if off else "no null distribution could be drawn"
+        notes.append(f"{words.DASH} under p: {why}.")
+    return notes

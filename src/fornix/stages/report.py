@@ -48,5 +48,6 @@ def run(
         material.scores.to_csv(draft.file("scores.csv"), index=False, lineterminator="\n")
         draft.write_json("claims.json", [asdict(verdict) for verdict in material.verdicts])
         draft.file("study.yaml").write_bytes(inputs["study"].read_bytes())
-        draft.file("report.html").write_text(render(material), encoding="utf-8")
+        label = target.path.name.rpartition("-")[0]
+        draft.file("report.html").write_text(render(material, label), encoding="utf-8")
         draft.note(n_scores=len(material.scores), n_claims=len(material.verdicts))

@@ -4,109 +4,190 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
 from scipy.spatial.distance import squareform
 from scipy.stats import rankdata
 
-from fornix.evaluation.table import GROUP
+from fornix.evaluation.table import ALL, GROUP
 from fornix.report.figures.canvas import (
-    ACCENT,
     GREY,
     INK,
-    PALE,
+    PALETTE,
     Picture,
     chance_line,
     colour_bar,
+    key,
     panels,
     picture,
-    plain,
-    slanted,
+    shortened,
+    spread,
 )
 from fornix.report.material import Material, words
+from fornix.report.words import metric as metric_name
 
-MAX_BARS = 24
-MAX_UNITS = 6
 METRIC = "spearman_rho"
+MAX_BARS = 20
+MAX_UNITS = 6
+MAX_KINDS = 12
+"""Distinct values of a column by which stimuli are sorted in the matrices."""
 
 
 def draw(material: Material, fit: str, control: str | None) -> list[Picture]:
     """Return the figures of an RSA fit: bars under a ceiling, and dissimilarity matrices."""
-    rows = material.scores[material.scores["fit"] == fit]
+    rows = material.rows(fit, METRIC)
     if rows.empty:
         return []
-    return [_bars(material, rows, control), _matrices(material, fit, rows)]
+    return [_bars(material, fit, rows, control), *_matrices(material, fit, rows)]
 
 
-def _bars(material: Material, rows: pd.DataFrame, control: str | None) -> Picture:
-    models = rows[rows["metric"] == METRIC]
-    units = list(dict.fromkeys(models["unit"]))[:MAX_UNITS]
-    n_bars = min(models["target"].nunique(), MAX_BARS)
-    columns = 1 if n_bars > 14 else 2
-    figure, axes = panels(len(units), columns=columns, height=3.2)
-    scores = material.scores
-    null = scores[(scores["fit"] == control) & (scores["metric"] == METRIC)]
+def _bars(material: Material, fit: str, rows: pd.DataFrame, control: str | None) -> Picture:
+    """Return the models' mean correlations in falling order, after Nili et al. (2014), fig. 4."""
+    units = list(dict.fromkeys(rows["unit"]))[:MAX_UNITS]
+    n_bars = min(rows["target"].nunique(), MAX_BARS)
+    sections = list(dict.fromkeys(t.partition("/")[0] for t in material.targets(fit)))
+    colours = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(sections)}
+    columns = 1 if len(units) == 1 else 2 if len(units) in (2, 4) else 3
+    width = 7.6 if columns == 1 else 10.25
+    figure, axes = panels(len(units), columns=columns, width=width, height=0.9 + 0.2 * n_bars)
+    null = material.rows(control, METRIC)
+    several = len(set(rows["subject"])) > 1
     for axis, unit in zip(axes, units, strict=True):
-        here = models[models["unit"] == unit]
-        people = here[here["subject"] != GROUP]
-        means = people.groupby("target", sort=False)["value"].mean()
+        here = rows[rows["unit"] == unit]
+        means = here.groupby("target", sort=False)["value"].mean()
         means = means.sort_values(ascending=False, kind="stable").head(MAX_BARS)
-        places = np.arange(len(means))
-        bounds = rows[(rows["unit"] == unit) & (rows["subject"] == GROUP)]
-        bounds = bounds.set_index("metric")["value"]
-        if {"noise_ceiling_lower", "noise_ceiling_upper"} <= set(bounds.index):
-            low, high = bounds["noise_ceiling_lower"], bounds["noise_ceiling_upper"]
-            if np.isfinite([low, high]).all():
-                axis.axhspan(low, high, color=PALE, zorder=0)
-                axis.annotate(
-                    "noise ceiling", (1, (low + high) / 2), xycoords=("axes fraction", "data"),
-                    ha="right", va="center", fontsize=7.5,
-                )  # fmt: skip
-        axis.bar(places, means, color=ACCENT, width=0.7)
-        for place, target in zip(places, means.index, strict=True):
-            each = people.loc[people["target"] == target, "value"]
-            if len(each) > 1:
-                axis.plot([place] * len(each), each, color=INK, marker=".", linestyle="",
-                          alpha=0.7)  # fmt: skip
-        shuffled = null[(null["unit"] == unit) & (null["subject"] != GROUP)]
-        shuffled = shuffled.groupby("target")["value"].mean().reindex(means.index)
-        if shuffled.notna().any():
-            axis.plot(places, shuffled, color=GREY, marker="D", markerfacecolor="white",
-                      linestyle="", markersize=4)  # fmt: skip
-        chance_line(axis, 0)
-        slanted(axis, places, list(means.index))
-        axis.set_ylabel("Spearman's rho")
-        axis.set_title(plain(unit) if len(units) > 1 else "")
-    caption = (
-        "Rank correlation of each model's dissimilarities with the brain's, mean over subjects; "
-        "dots: subjects; band: noise ceiling (Nili et al. 2014)"
-    ) + ("; diamonds: the shuffled control." if control else ".")
-    return picture(figure, "Models under the noise ceiling", caption)
+        y = np.arange(len(means))[::-1]
+        _ceiling(axis, material, fit, unit)
+        shades = [colours.get(target.partition("/")[0], GREY) for target in means.index]
+        axis.barh(y, means, 0.68, color=shades, alpha=0.9)
+        for place, target in zip(y, means.index, strict=True):
+            each = here.loc[here["target"] == target, "value"].to_numpy()
+            if several:
+                axis.plot(each, place + spread(len(each), 0.3), ".", color=INK, markersize=4,
+                          alpha=0.75, label="subject")  # fmt: skip
+            shuffled = null.loc[(null["unit"] == unit) & (null["target"] == target), "value"]
+            if len(shuffled):
+                axis.plot(shuffled.mean(), place, "D", markersize=4.5, markeredgecolor=GREY,
+                          markerfacecolor="white", label="shuffled control")  # fmt: skip
+        chance_line(axis, 0, across=False)
+        axis.set_yticks(y, [shortened(target) for target in means.index])
+        axis.tick_params(axis="y", length=0)
+        axis.set_ylim(-0.7, len(means) - 0.3)
+        axis.grid(axis="x")
+        axis.set_xlabel(metric_name(METRIC))
+        axis.set_title("" if unit == ALL else unit)
+    reach = [axis.get_xlim() for axis in axes]
+    for axis in axes:
+        axis.set_xlim(min(low for low, _ in reach), max(high for _, high in reach))
+    key(figure, axes[0])
+    n = rows["subject"].nunique()
+    caption = "Rank correlation of each model's dissimilarities with the brain's"
+    caption += f", mean over {n} subjects (dots)" if several else ""
+    hidden = rows["target"].nunique() - n_bars
+    caption += f"; the {n_bars} best, {hidden} more are in the table" if hidden else ""
+    if rows["ceiling"].notna().any():
+        caption += ". Band: between the lower and upper noise ceiling (Nili et al. 2014)"
+    caption += "; diamonds: the shuffled control." if control else "."
+    best = rows.pivot_table(index="target", columns="unit", values="value", sort=False)
+    alt = "Best model: " + "; ".join(
+        f"{best[unit].idxmax()} in {unit}, {best[unit].max():.2f}" for unit in units
+    )
+    return picture(figure, "Models under the noise ceiling", caption, alt=alt)
 
 
-def _matrices(material: Material, fit: str, rows: pd.DataFrame) -> Picture:
-    models = rows[(rows["metric"] == METRIC) & (rows["subject"] != GROUP)]
-    unit = str(models.groupby("unit")["value"].max().idxmax())
-    ranked = models[models["unit"] == unit].groupby("target", sort=False)["value"].mean()
-    best = list(ranked.sort_values(ascending=False, kind="stable").index[:3])
-    brains = []
-    shown: dict[str, np.ndarray] = {}
-    for subject in material.subjects(fit):
-        data = material.artifact(f"fit/{fit}/{subject}").dataset("rdms").load()
-        units = words(data["unit"])
-        brain = data["brain"].values[units.index(unit) if unit in units else 0].mean(0)
-        brains.append(rankdata(brain) / len(brain))
-        targets = words(data["target"])
-        for target in best:
-            values = data["model"].values[targets.index(target)]
-            shown.setdefault(target, rankdata(np.nan_to_num(values)) / len(values))
-    matrices = {f"brain ({unit}, mean)": np.mean(brains, axis=0), **shown}
-    figure, axes = panels(len(matrices), columns=len(matrices), height=9.2 / len(matrices) + 0.3)
+def _ceiling(axis: Axes, material: Material, fit: str, unit: str) -> None:
+    table = material.scores
+    mine = (table["fit"] == fit) & (table["unit"] == unit) & (table["subject"] == GROUP)
+    bounds = table[mine].drop_duplicates("metric").set_index("metric")["value"]
+    low = bounds.get("noise_ceiling_lower", np.nan)
+    high = bounds.get("noise_ceiling_upper", np.nan)
+    if np.isfinite([low, high]).all():
+        axis.axvspan(low, high, color=INK, alpha=0.13, linewidth=0, label="noise ceiling")
+
+
+def _matrices(material: Material, fit: str, rows: pd.DataFrame) -> list[Picture]:
+    """Return each region's matrix above that of the model that fits it best."""
+    units = list(dict.fromkeys(rows["unit"]))[:MAX_UNITS]
+    means = rows.groupby(["unit", "target"], sort=False)["value"].mean()
+    if len(units) == 1:
+        ranked = means[units[0]].sort_values(ascending=False, kind="stable").index[:2]
+        wanted = [(units[0], list(ranked))]
+    else:
+        wanted = [(unit, [str(means[unit].idxmax())]) for unit in units]
+    found = [_shared(material, fit, unit, targets) for unit, targets in wanted]
+    if not any(found):
+        return []
+    order, sorted_by = _order(material, fit, next(stimuli for stimuli, *_ in filter(None, found)))
+    shown: list[tuple[str, NDArray[np.float64]]] = []
+    for (unit, targets), one in zip(wanted, found, strict=True):
+        if one is None:
+            continue
+        _, brain, models = one
+        shown.append(("brain" if unit == ALL else f"brain, {unit}", brain))
+        shown += list(zip(targets, models, strict=True))
+    columns = len(shown) if len(units) == 1 else len(shown) // 2
+    if len(units) > 1:  # brains in the first row, models below them
+        shown = shown[::2] + shown[1::2]
+    side = min(2.9, 9.3 / columns)
+    figure, axes = panels(
+        len(shown), columns=columns, width=side * columns + 0.9, height=side + 0.15
+    )
     image = None
-    for axis, (name, values) in zip(axes, matrices.items(), strict=True):
-        ranks = rankdata(values) / len(values)
-        image = axis.imshow(squareform(ranks, checks=False), cmap="viridis", vmin=0, vmax=1)
-        axis.set_title(plain(name), fontsize=8.5)
+    for axis, (name, pairs) in zip(axes, shown, strict=True):
+        square = squareform(rankdata(pairs) / len(pairs), checks=False)
+        square = square[np.ix_(order, order)] if len(order) == len(square) else square
+        np.fill_diagonal(square, np.nan)
+        image = axis.imshow(square, cmap="viridis", vmin=0, vmax=1, interpolation="none")
+        axis.set_title(shortened(name, 24), fontsize=8.5)
         axis.set_xticks([])
         axis.set_yticks([])
-    colour_bar(figure, image, axes, "rank of dissimilarity", shrink=0.6)
-    caption = "Dissimilarity of every pair of stimuli, as ranks: the brain's, and the best models'."
-    return picture(figure, "Dissimilarity matrices", caption, vector=False)
+        for spine in axis.spines.values():
+            spine.set_visible(False)
+    colour_bar(figure, image, axes, "dissimilarity, rank", shrink=0.7)
+    n = len(order)
+    caption = f"Dissimilarities of all pairs of {n} stimuli as ranks (dark: alike), mean over "
+    caption += "subjects, and of the models that fit them best"
+    caption += f"; stimuli sorted by {sorted_by}." if sorted_by else "."
+    alt = "Matrices: " + "; ".join(name for name, _ in shown)
+    return [picture(figure, "Dissimilarity matrices", caption, alt=alt)]
+
+
+def _shared(
+    material: Material, fit: str, unit: str, targets: list[str]
+) -> tuple[list[str], NDArray[np.float64], list[NDArray[np.float64]]] | None:
+    """Return stimuli, the mean brain's ranks and the models' dissimilarities of a region.
+
+    Subjects who saw other stimuli than the first one are left out of the mean.
+    """
+    stimuli: list[str] = []
+    brains, models = [], []
+    for subject in material.subjects(fit):
+        data = material.artifact(f"fit/{fit}/{subject}").dataset("rdms").load()
+        units, names = words(data["unit"]), words(data["target"])
+        n = int(data.attrs["n_stimuli"])
+        own = [words(data["stimulus_a"])[0], *words(data["stimulus_b"])[: n - 1]]
+        if unit not in units or not set(targets) <= set(names) or (stimuli and own != stimuli):
+            continue
+        brain = np.nan_to_num(data["brain"].values[units.index(unit)].astype(float).mean(0))
+        brains.append(rankdata(brain) / len(brain))
+        if not stimuli:
+            stimuli = own
+            rows = [data["model"].values[names.index(target)] for target in targets]
+            models = [np.nan_to_num(row.astype(float)) for row in rows]
+    return (stimuli, np.mean(brains, axis=0), models) if brains else None
+
+
+def _order(material: Material, fit: str, stimuli: list[str]) -> tuple[NDArray[np.intp], str]:
+    """Return the order in which stimuli are shown: by a column of kinds, if there is one."""
+    responses = material.study.responses[material.study.fits[fit].responses]
+    table = material.artifact(f"ingest/{responses.dataset}").table("stimuli")
+    table = table.drop_duplicates("stimulus").set_index("stimulus").reindex(stimuli)
+    known = {"modality", "path", "text", "digest", "stim_file"}
+    for name in table.columns:
+        column = table[name]
+        if name in known or pd.api.types.is_numeric_dtype(column) or column.isna().any():
+            continue
+        if 2 <= column.nunique() <= min(MAX_KINDS, len(column) // 2):
+            # Kinds in the order of the table, which is often one that means something.
+            return np.argsort(pd.factorize(column.astype(str))[0], kind="stable"), str(name)
+    return np.arange(len(stimuli)), ""

@@ -1,0 +1,156 @@
+"""Scores of single voxels, and slices through the brain that show them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fornix.report.figures.canvas import INK, Picture, colour_bar, panels, picture
+from fornix.report.material import Material, words
+
+MAX_SUBJECTS = 6
+MAX_SLICES = 8
+PLACE = ["i", "j", "k"]
+
+
+def voxels(material: Material, fit: str, best: Mapping[str, str]) -> pd.DataFrame:
+    """Return one row a unit: subject, roi, value by its region's best target, ceiling, place.
+
+    Parameters
+    ----------
+    material
+        The study.
+    fit
+        An encoding fit.
+    best
+        Region -> target. Units of other regions are left out.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Empty if the fit has no maps. Where units are voxels, with ``i``, ``j``, ``k``, and the
+        volume's ``shape`` and ``affine`` in ``attrs``.
+    """
+    artifact = material.artifact(f"scores/{fit}")
+    found = []
+    for subject in material.subjects(fit):
+        if f"maps-{subject}.zarr" not in artifact.manifest["parts"]:
+            continue
+        data = artifact.dataset(f"maps-{subject}").load()
+        if "roi" not in data.coords:
+            continue
+        targets, roi = words(data["target"]), np.array(words(data["roi"]), dtype=object)
+        which = np.array([targets.index(best[r]) if best.get(r) in targets else -1 for r in roi])
+        rows = np.flatnonzero(which >= 0)
+        values = {"value": data["pearson_r"].values[which[rows], rows]}
+        values["ceiling"] = data["ceiling"].values[rows]
+        if set(PLACE) <= set(data.coords) and "volume_shape" in data.attrs:
+            values |= {axis: data[axis].values[rows] for axis in PLACE}
+        table = pd.DataFrame({"subject": subject, "roi": roi[rows], **values})
+        table.attrs = {"shape": _listed(data.attrs.get("volume_shape"))}
+        table.attrs["affine"] = _listed(data.attrs.get("affine"))
+        found.append(table)
+    if not found:
+        return pd.DataFrame()
+    attrs, same = found[0].attrs, all(one.attrs == found[0].attrs for one in found)
+    for one in found:
+        one.attrs = {}
+    joined = pd.concat(found, ignore_index=True)
+    if not same:  # every subject in a space of its own: one set of slices doesn't fit all
+        joined = joined.drop(columns=PLACE, errors="ignore")
+    joined.attrs = attrs if same else {}
+    return joined
+
+
+def _listed(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(json.loads(value)) if isinstance(value, str) else np.asarray(value).tolist()
+
+
+def slices(table: pd.DataFrame, what: str) -> list[Picture]:
+    """Return axial slices, a row a subject: left is left, front is up.
+
+    Parameters
+    ----------
+    table
+        From :func:`voxels`.
+    what
+        What is shown, for the caption.
+    """
+    if not set(PLACE) <= set(table) or len(table.attrs["shape"]) != 3:
+        return []
+    affine = np.array(table.attrs["affine"] or np.eye(4), dtype=float)
+    subjects = list(dict.fromkeys(table["subject"]))[:MAX_SUBJECTS]
+    volumes = {s: _volume(table[table["subject"] == s], table.attrs["shape"]) for s in subjects}
+    turned = {s: _turned(volume, affine) for s, volume in volumes.items()}
+    heights = next(iter(turned.values()))[1]
+    filled = np.isfinite(np.stack([volume for volume, _ in turned.values()])).any((0, 1, 2))
+    used = np.flatnonzero(filled)
+    places = np.linspace(0, len(used) - 1, min(MAX_SLICES, len(used))).round().astype(int)
+    chosen = used[np.unique(places)]
+    box = _box([volume for volume, _ in turned.values()])
+    extent = (box[0].stop - box[0].start) / (box[1].stop - box[1].start)  # width over height
+    limit = max(0.05, float(np.nanpercentile(np.abs(table["value"].to_numpy(float)), 99)))
+    columns = max(len(chosen), 2)
+    width = min(10.25, 1.0 + 2.4 * columns)
+    height = min(2.6, (width - 0.8) / columns / extent + 0.1)
+    figure, axes = panels(
+        len(subjects) * len(chosen), columns=len(chosen), width=width, height=height
+    )
+    image = None
+    for number, axis in enumerate(axes):
+        subject, place = subjects[number // len(chosen)], chosen[number % len(chosen)]
+        plane = turned[subject][0][:, :, place][box]
+        image = axis.imshow(
+            plane.T, origin="lower", cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="none"
+        )
+        axis.set_facecolor("#f2f4f6")
+        axis.set_xticks([])
+        axis.set_yticks([])
+        for spine in axis.spines.values():
+            spine.set_visible(False)
+        if number < len(chosen):
+            axis.set_title(f"z = {heights[place]:.0f} mm", fontsize=8.5, loc="center")
+        if number % len(chosen) == 0:
+            axis.set_ylabel(f"sub-{subject}", color=INK)
+            axis.text(0.03, 0.03, "L", transform=axis.transAxes, fontsize=7.5, color=INK)
+    colour_bar(figure, image, axes, "Pearson's r", shrink=min(1.0, 2.2 / (height * len(subjects))))
+    caption = f"Axial slices, {what}, in the space of the recordings. L: left; front is up."
+    more = table["subject"].nunique() - len(subjects)
+    caption += f" The first {len(subjects)} subjects; {more} more aren't drawn." if more else ""
+    return [picture(figure, "Brain slices", caption)]
+
+
+def _volume(table: pd.DataFrame, shape: list[int]) -> NDArray[np.float64]:
+    volume = np.full([int(size) for size in shape], np.nan)
+    volume[table["i"], table["j"], table["k"]] = table["value"]
+    return volume
+
+
+def _turned(
+    volume: NDArray[np.float64], affine: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return a volume with axes to the right, to the front and up, and the heights in mm."""
+    image = nib.as_closest_canonical(nib.Nifti1Image(volume, affine))
+    up = np.arange(image.shape[2])
+    middle = [(size - 1) / 2 for size in image.shape[:2]]
+    voxels = np.stack([np.full(len(up), middle[0]), np.full(len(up), middle[1]), up], axis=1)
+    heights = nib.affines.apply_affine(image.affine, voxels)[:, 2]
+    return np.asarray(image.dataobj), heights
+
+
+def _box(volumes: list[NDArray[np.float64]]) -> tuple[slice, slice]:
+    """Return the part of the plane that has voxels, with a margin of one."""
+    filled = np.asarray(np.isfinite(np.stack(volumes)).any((0, 3)))
+    found = []
+    for axis in (1, 0):
+        used = np.flatnonzero(filled.any(axis))
+        found.append(slice(max(0, used[0] - 1), min(filled.shape[1 - axis], used[-1] + 2)))
+    return found[0], found[1]
