@@ -249,11 +249,16 @@ def _check_classes(fold: Fold, classes: pd.Series, where: str) -> None:
     found = ", ".join(f"{name}: {count}" for name, count in counts.sort_index().items())
     without = f"without any of class {', '.join(lacking)}" if lacking else "on one class"
     problem = (
-        f"fold {fold.index} (held out: {fold.grouping} {', '.join(fold.groups[:6])}) would train "
+        f"fold {fold.index} (held out: {_held_out(fold)}) would train "
         f"{without}; its training samples: {found}"
     )
     mend = "hold out smaller groups (cv.groups, cv.n_splits: null), or leave rare classes out "
     raise FornixError(problem, where=where, mend=mend + "with the responses' events.exclude")
+
+
+def _held_out(fold: Fold) -> str:
+    names = ", ".join(fold.groups[:6])
+    return names if names.startswith(fold.grouping) else f"{fold.grouping} {names}"
 
 
 def _words(samples: pd.DataFrame, column: str) -> NDArray[np.object_]:
