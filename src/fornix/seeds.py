@@ -22,5 +22,7 @@ def generator(seed: int, *purpose: str | int) -> np.random.Generator:
     import numpy as np
 
     text = "\0".join(str(word) for word in (seed, *purpose))
-    entropy = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest())
+    entropy = int.from_bytes(
+        hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
+    )
     return np.random.default_rng(entropy)
