@@ -28,6 +28,26 @@ def test_permutations_stay_within_groups_and_are_uniform():
     assert np.abs(counts - 1000).max() < 5 * np.sqrt(1000)
 
 
+def test_labels_move_within_groups_that_mix_them():
+    groups = np.repeat(["r1", "r2"], 6)
+    labels = np.array([0, 0, 0, 0, 1, 1, 0, 1, 1, 1, 1, 1])
+    found = permutation.permuted_labels(labels, groups, 50, np.random.default_rng(0))
+    assert (found[:, groups == "r1"].sum(1) == 2).all()
+    assert (found[:, groups == "r2"].sum(1) == 5).all()
+    assert len(np.unique(found, axis=0)) > 10
+
+
+def test_whole_groups_swap_labels_where_each_has_one():
+    groups = np.tile([f"image-{i}" for i in range(12)], 3)
+    labels = np.tile(np.arange(12) % 3, 3)
+    found = permutation.permuted_labels(labels, groups, 500, np.random.default_rng(0))
+    repeats = found.reshape(500, 3, 12)
+    assert (repeats == repeats[:, :1]).all()
+    assert (np.sort(repeats[:, 0]) == np.sort(labels[:12])).all()
+    # A label stays in one case of three.
+    assert (repeats[:, 0] == labels[:12]).mean() == pytest.approx(1 / 3, abs=0.03)
+
+
 def test_null_of_a_region_is_that_of_explicit_permutations():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(12, 7)), rng.normal(size=(12, 7))

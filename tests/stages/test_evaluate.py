@@ -331,3 +331,26 @@ def test_human_it_agrees_with_the_published_rdms(real_data, tmp_path):
     assert by(scores, metric="noise_ceiling_lower")["value"] == pytest.approx(0.38, abs=0.01)
     assert by(scores, metric="noise_ceiling_upper")["value"] == pytest.approx(0.66, abs=0.01)
     json.dumps(found.json("details.json"), allow_nan=False)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_decoding_of_new_stimuli_has_a_null(tmp_path, shuffle):
+    """A is driven by the class, B by each image in its own way: only A knows new images' class."""
+    rng = np.random.default_rng(2)
+    stimuli = [f"im{i:02d}" for i in range(40)]
+    names = np.array(["cat", "dog"])[np.arange(40) % 2]
+    of_class = np.where(names == "cat", 1.0, -1.0)[:, None] * np.ones(10)
+    signal = np.hstack([of_class, rng.normal(size=(40, 10))])
+    shown = np.tile(np.arange(40), 4)
+    values = signal[shown] + rng.normal(size=(160, 20))
+    table = trials([stimuli[i] for i in shown], np.repeat(range(4), 40))
+    table["trial_type"] = names[shown]
+    responses = write_responses(tmp_path / "r", values, table, np.repeat(["A", "B"], 10), "01")
+    section = ClassifierFit(
+        kind="classifier", responses="bold", cv={"groups": "stimulus"}, shuffle=shuffle
+    )
+    found, _ = fit_and_score(tmp_path, section, {"01": responses}, {})
+    scores = found.table("scores")
+    one = by(scores, unit="A", metric="accuracy")
+    assert (one.p < 0.01, one.value > 0.9) == (not shuffle, not shuffle)
+    assert by(scores, unit="B", metric="accuracy").p > 0.05

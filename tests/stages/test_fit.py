@@ -187,6 +187,18 @@ def test_shuffled_labels_keep_their_runs(tmp_path):
     assert (dogs != np.tile([False, True], 20)).any()
 
 
+@pytest.mark.parametrize(("groups", "noted"), [("run", True), ("stimulus", False)])
+def test_pictures_that_a_decoder_could_know_again_are_noted(tmp_path, groups, noted):
+    rng = np.random.default_rng(0)
+    pictures = [f"im{i:02d}.png" for i in range(8)]
+    table = trials(pictures * 4, np.repeat([1, 2, 3, 4], 8))
+    table["trial_type"] = ["cat", "dog"] * 16
+    inputs = {"responses": write_responses(tmp_path / "r", rng.normal(size=(32, 4)), table)}
+    section = ClassifierFit(kind="classifier", responses="bold", cv={"groups": groups})
+    notes = run(section, inputs, tmp_path / "fit").json("fit.json")["notes"]
+    assert any("8 of 8 stimuli are in training and in test" in note for note in notes) == noted
+
+
 def test_a_contrast_keeps_both_members_of_a_trial_in_one_fold(tmp_path):
     rng = np.random.default_rng(0)
     times = np.arange(-20, 20) / 50

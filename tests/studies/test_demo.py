@@ -46,3 +46,13 @@ def test_shuffled_pictures_predict_nothing(scores):
 def test_the_control_region_is_predicted_by_nothing(scores):
     rows = scores.query("fit == 'encoding' and metric == 'pearson_r' and unit == 'control'")
     assert rows["p"].min() > 0.05 / len(rows)
+
+
+@pytest.mark.parametrize("region", ["V1", "V2", "IPS", "control"])
+def test_only_the_region_of_the_category_decodes_it(scores, region):
+    rows = scores.query("fit == 'decoding' and metric == 'accuracy' and unit == @region")
+    assert rows["p"].min() > 0.05 / 12  # four regions of three people
+    assert rows["value"].max() < 0.3
+    category = scores.query("fit == 'decoding' and metric == 'accuracy' and unit == 'LOC'")
+    assert category["p"].max() < 0.01
+    assert category["value"].min() > 0.9

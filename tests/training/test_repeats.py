@@ -80,6 +80,15 @@ def test_labels_are_shuffled_within_groups():
     assert (shuffled != labels).any()
 
 
+def test_labels_of_whole_stimuli_are_shuffled_where_stimuli_are_held_out():
+    groups = np.tile(np.arange(20), 4)
+    labels = np.tile(np.arange(20) % 2, 4)
+    shuffled = shuffled_labels(labels, groups, np.random.default_rng(0))
+    assert (shuffled.reshape(4, 20) == shuffled[:20]).all()
+    assert shuffled[:20].sum() == 10
+    assert 0.2 < (shuffled != labels).mean() < 0.8
+
+
 def test_session_means_take_stimuli_that_all_sessions_show():
     table = pd.DataFrame(
         {"stimulus": [*"abcd", *"abc", ""], "session": ["1"] * 4 + ["2"] * 3 + ["2"]}

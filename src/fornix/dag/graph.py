@@ -259,9 +259,8 @@ class Graph:
         elif isinstance(dataset, OpenNeuroDataset):
             self._job("fetch", name, dataset, needs={}, kind="fornix.ingest.openneuro")
         root = self.root(name)
-        made = [*self.of("simulate", name), *self.of("fetch", name)]
         contents: tuple[tuple[str, str], ...] = ()
-        if not made:
+        if not self._maker(name):
             select = Select() if isinstance(dataset, RdmDataset) else dataset.select
             listing = scan(root, self.cache / "listings", select.subject)
             self.listings[name] = listing
@@ -270,10 +269,15 @@ class Graph:
             "ingest",
             name,
             dataset,
-            needs={"dataset": made[0]} if made else {},
+            needs=self._maker(name),
             roots={"root": root},
             contents=contents,
         )
+
+    def _maker(self, dataset: str) -> dict[str, Job]:
+        """Return the job that makes a dataset, for all that read its files, if there is one."""
+        made = [*self.of("simulate", dataset), *self.of("fetch", dataset)]
+        return {"dataset": made[0]} if made else {}
 
     def _responses(self, name: str) -> None:
         section = self.study.responses[name]
@@ -285,7 +289,7 @@ class Graph:
                 "preprocess",
                 name,
                 section,
-                needs={"ingest": ingest},
+                needs={"ingest": ingest, **self._maker(section.dataset)},
                 subject=subject,
                 roots={"root": self.root(section.dataset)},
                 kind=f"fornix.preprocess.{section.kind}",
@@ -302,7 +306,10 @@ class Graph:
             "features",
             name,
             section,
-            needs={"ingest": self.find("ingest", section.dataset)},
+            needs={
+                "ingest": self.find("ingest", section.dataset),
+                **self._maker(section.dataset),
+            },
             roots={"root": self.root(section.dataset)},
             contents=contents,
             kind=f"fornix.features.{section.kind}",

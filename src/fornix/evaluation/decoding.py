@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fornix.evaluation.metrics import Floats, accuracy, auc, fold_ranks
-from fornix.evaluation.permutation import null_interval, p_value, permutations_within, widened
+from fornix.evaluation.permutation import null_interval, p_value, permuted_labels, widened
 from fornix.evaluation.table import Evaluated, score_row
 from fornix.progress import track
 from fornix.seeds import generator
@@ -22,7 +22,8 @@ _HOW = {
     "auc": "pairs of held-out samples of one fold in the right order; with more than two classes "
     "the mean over classes, each against the rest",
     "ceiling": "decoding has none",
-    "p": "true labels permuted within runs or blocks (within pairs for a baseline contrast); "
+    "p": "true labels permuted within runs or blocks (within pairs for a baseline contrast; "
+    "between stimuli, where stimuli are held out); "
     "null widened by sqrt(2), since folds train on one another",
     "interval": "central interval of that null distribution",
 }
@@ -60,7 +61,7 @@ def _rows(
     pair = fit["pair"].values
     paired = bool((pair >= 0).all())
     exchangeable = pair if paired else fit["group"].values.astype(str)
-    permutations = permutations_within(exchangeable, scores.permutations, rng)
+    permuted = permuted_labels(labels, exchangeable, scores.permutations, rng)
     times = fit["time"].values
     windowed = len(times) > 1 or times[0] != 0
     chances = {"accuracy": float(np.bincount(labels).max() / len(labels)), "auc": 0.5}
@@ -71,8 +72,7 @@ def _rows(
         ranks = _class_ranks(decision, fold)
         values = {"accuracy": accuracy(labels, answer), "auc": _area(labels, ranks, fold)}
         nulls = {name: np.empty((0, len(times))) for name in values}
-        if len(permutations):
-            permuted = labels[permutations]
+        if len(permuted):
             nulls = {
                 "accuracy": widened(accuracy(permuted, answer)),
                 "auc": widened(_area(permuted, ranks, fold)),

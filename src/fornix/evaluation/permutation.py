@@ -92,6 +92,37 @@ def permutations_within(groups: NDArray[Any], n: int, rng: np.random.Generator) 
     return result
 
 
+def permuted_labels(
+    labels: NDArray[np.intp], groups: NDArray[Any], n: int, rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """Return labels as they could have been, had they nothing to do with the responses.
+
+    Labels are permuted within groups (runs, blocks, pairs). Where every group has one label
+    throughout, as stimuli have, nothing would move: there whole groups swap labels.
+
+    Parameters
+    ----------
+    labels
+        Class of each item, shape (item,).
+    groups
+        Group of each item, shape (item,).
+    n
+        Number of permutations.
+    rng
+        Randomness.
+
+    Returns
+    -------
+    intp (n, item).
+    """
+    _, first, codes = np.unique(groups, return_index=True, return_inverse=True)
+    of_group = labels[first]
+    if (of_group[codes] != labels).any():
+        return np.asarray(labels[permutations_within(groups, n, rng)])
+    order = permutations_within(np.zeros(len(first)), n, rng)
+    return np.asarray(of_group[order][:, codes])
+
+
 def null_of_mean(observed: Floats, predicted: Floats, permutations: NDArray[np.intp]) -> Floats:
     """Return the null of a region's mean product of observed and permuted predictions.
 

@@ -186,6 +186,8 @@ def _decode(section: ClassifierFit, job: _Job) -> Fitted:
     folds = plan_folds(table, section.cv, "decoding", label, seed=job.seed, where=job.where)
     rows, table = _with_folds(table, folds)
     _note_unused(job, job.responses.sizes["sample"] - len(rows), f"have no {section.label}")
+    if label is not None:
+        _note_repeats(job, table, label)
     views = _views(section, job, rows)
     if label is None:
         classes = ["baseline", "window"]
@@ -314,6 +316,18 @@ def _with_folds(table: pd.DataFrame, folds: list[Fold]) -> tuple[NDArray[np.intp
 
 def _pairs(fold: NDArray[Any]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     return [(np.flatnonzero(fold != one), np.flatnonzero(fold == one)) for one in np.unique(fold)]
+
+
+def _note_repeats(job: _Job, table: pd.DataFrame, label: str) -> None:
+    """Say so where a decoder may know a stimulus again instead of telling its class."""
+    shown = table[table["stimulus"] != ""].groupby("stimulus")
+    classes = table[label].nunique()
+    repeated = int((shown["fold"].max() > shown["fold"].min()).sum())
+    if repeated and len(shown) > classes:
+        job.notes.append(
+            f"{repeated} of {len(shown)} stimuli are in training and in test samples: a decoder "
+            f"may know a stimulus again without telling {label}; cv.groups: stimulus rules it out"
+        )
 
 
 def _note_unused(job: _Job, count: int, why: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from fornix.study.base import Label, Section
 
@@ -12,6 +12,9 @@ PlantedLayer = Annotated[
     str, StringConstraints(pattern=r"^(gabor/level[1-6]|content/(category|position))$")
 ]
 """A layer that a world can plant: a level of the Gabor pyramid, or the content of the images."""
+
+CONTROL = "control"
+"""The region that answers to nothing; every world has one."""
 
 
 class ShapesWorld(Section):
@@ -27,10 +30,17 @@ class ShapesWorld(Section):
     n_sessions: int = Field(2, ge=1, description="sessions a person")
     n_runs: int = Field(2, ge=1, description="runs a session; each shows every image once")
     n_images: int = Field(96, ge=16, description="distinct images")
-    image_size: int = Field(64, ge=32, description="image side, pixels")
+    image_size: int = Field(
+        64, ge=32, description="image side, pixels; give Gabor features the same size"
+    )
     n_voxels: int = Field(60, ge=8, description="voxels a region")
     repetition_time: float = Field(2.0, gt=0, description="TR, s")
-    trial_interval: float = Field(6.0, gt=0, description="time from one image to the next, s")
+    trial_interval: float = Field(
+        6.0,
+        ge=3,
+        description="time from one image to the next, s; at least a TR, so that each trial can be "
+        "estimated",
+    )
     noise_ceiling: float = Field(
         0.6,
         gt=0,
@@ -48,6 +58,25 @@ class ShapesWorld(Section):
         description="region -> the layer that drives it",
     )
     seed: int = Field(0, ge=0, description="seed of the world")
+
+    @model_validator(mode="after")
+    def _can_be_recovered(self) -> ShapesWorld:
+        if self.trial_interval < self.repetition_time:
+            msg = f"trial_interval ({self.trial_interval} s) is less than repetition_time "
+            msg += f"({self.repetition_time} s): there would be fewer volumes than trials"
+            raise ValueError(msg)
+        # As for the features: the coarsest level needs a whole cycle a picture.
+        coarsest = (self.image_size // 4).bit_length()
+        for region, layer in self.planted.items():
+            if region.lower() == CONTROL:
+                msg = f"planted: '{region}' is the region that answers to nothing; rename yours"
+                raise ValueError(msg)
+            level = int(layer[-1]) if layer.startswith("gabor/") else 1
+            if level > coarsest:
+                msg = f"planted: {region} answers to {layer}, but images of {self.image_size} "
+                msg += f"pixels have room for {coarsest} levels"
+                raise ValueError(msg)
+        return self
 
     def subjects(self) -> list[str]:
         """Return the subject labels that this world will write."""

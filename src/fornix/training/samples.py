@@ -213,7 +213,14 @@ def shuffled_rows(table: pd.DataFrame, rng: np.random.Generator) -> NDArray[np.i
 def shuffled_labels(
     labels: NDArray[np.intp], groups: NDArray[Any], rng: np.random.Generator
 ) -> NDArray[np.intp]:
-    """Return labels permuted within groups (a pair's two labels are swapped or not)."""
+    """Return labels permuted within groups (a pair's two labels are swapped or not).
+
+    Where every group has one label throughout, as stimuli have, whole groups swap labels.
+    """
+    codes, names = pd.factorize(np.asarray(groups))
+    of_group = labels[np.unique(codes, return_index=True)[1]]
+    if (of_group[codes] == labels).all():
+        return np.asarray(of_group[rng.permutation(len(names))][codes])
     result = labels.copy()
     for rows in _rows_by_group(groups):
         result[rows] = labels[rows[rng.permutation(len(rows))]]
