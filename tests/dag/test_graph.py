@@ -1,0 +1,135 @@
+"""Jobs, their folders and what they need, from the study alone."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from fornix.dag.graph import Graph
+from fornix.errors import FornixError
+from fornix.study.load import parse_study
+
+STUDY = {
+    "name": "small",
+    "datasets": {"shapes": {"source": "simulate", "world": {"name": "shapes", "n_subjects": 2}}},
+    "responses": {"betas": {"kind": "fmri", "dataset": "shapes"}},
+    "features": {
+        "gabor": {"kind": "gabor", "dataset": "shapes"},
+        "pixels": {"kind": "pixels", "dataset": "shapes"},
+    },
+    "fits": {
+        "one": {"kind": "ridge", "responses": "betas", "features": ["gabor"]},
+        "both": {"kind": "ridge", "responses": "betas", "features": ["gabor", "pixels"]},
+        "classes": {"kind": "classifier", "responses": "betas"},
+    },
+}
+
+
+def graph(**changes):
+    raw = copy.deepcopy(STUDY)
+    for path, value in changes.items():
+        here = raw
+        *steps, last = path.split("__")
+        for step in steps:
+            here = here[step]
+        here[last] = value
+    return Graph(parse_study(raw))
+
+
+def folders(found):
+    return {key: job.folder for key, job in found.jobs.items()}
+
+
+def test_a_job_is_made_for_every_dataset_model_fit_and_subject():
+    found = graph()
+    counts = {stage: len(list(found.of(stage))) for stage in ("simulate", "ingest", "features")}
+    assert counts == {"simulate": 1, "ingest": 1, "features": 2}
+    assert len(list(found.of("preprocess"))) == 2
+    assert len(list(found.of("fit"))) == 6
+    assert len(list(found.of("evaluate"))) == 3
+    assert found.report.needs["scores/one"] is found.find("evaluate", "one")
+
+
+def test_a_fit_needs_its_own_features_only():
+    found = graph()
+    assert set(found.find("fit", "one", "01").needs) == {"responses", "features/gabor"}
+    assert set(found.find("fit", "classes", "01").needs) == {"responses"}
+
+
+def test_whoever_reads_a_datasets_files_needs_the_job_that_makes_them():
+    found = graph()
+    maker = found.find("simulate", "shapes")
+    for stage, name, subject in [
+        ("ingest", "shapes", None),
+        ("preprocess", "betas", "01"),
+        ("features", "gabor", None),
+    ]:
+        assert maker in found.find(stage, name, subject).needs.values()
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "moved"),
+    [
+        ("title", "Another", {"report"}),
+        ("compute", {"memory_mb": 2000}, set()),
+        ("scores", {"permutations": 7}, {"evaluate", "report"}),
+        ("seed", 5, {"fit", "evaluate", "report"}),
+        ("responses__betas__high_pass", 0.1, {"preprocess", "fit", "evaluate", "report"}),
+    ],
+)
+def test_a_setting_moves_its_own_folders_and_those_below(path, value, moved):
+    before, after = folders(graph()), folders(graph(**{path: value}))
+    assert {key[0] for key in before if before[key] != after[key]} == moved
+
+
+def test_one_models_setting_leaves_the_others_alone():
+    before, after = folders(graph()), folders(graph(features__pixels__size=16))
+    changed = {key[:2] for key in before if before[key] != after[key]}
+    expected = {("features", "pixels"), ("fit", "both"), ("evaluate", "both"), ("report", "small")}
+    assert changed == expected
+
+
+def test_subjects_share_a_digest():
+    found = graph()
+    one, two = (found.find("fit", "one", label).folder for label in ("01", "02"))
+    assert one.parent == two.parent
+    assert (one.name, two.name) == ("sub-01", "sub-02")
+
+
+def test_a_selection_leaves_subjects_out():
+    found = graph(responses__betas__select={"subject": ["02"]})
+    assert [job.subject for job in found.of("preprocess")] == ["02"]
+
+
+def test_params_name_what_they_are():
+    params = graph().find("fit", "one", "01").params
+    assert params["section"].startswith("section: ")
+    assert "features/gabor@" in params["inputs"]
+    assert "fornix.models.ridge=" in params["code"]
+    assert "himalaya==" in params["code"]
+    assert "fornix.models.rsa=" not in params["code"]
+
+
+@pytest.mark.parametrize(
+    ("job", "words"),
+    [
+        (("fit", "on", None), ["no fit job 'on'", "one"]),
+        (("fit", "one", "99"), ["subject 99", "01, 02"]),
+        (("features", "gabor", "01"), ["drop --subject"]),
+    ],
+)
+def test_a_job_that_is_not_there_says_which_are(job, words):
+    with pytest.raises(FornixError) as caught:
+        graph().find(*job)
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_a_local_folder_of_a_model_counts_by_its_content(tmp_path):
+    section = {"kind": "huggingface", "dataset": "shapes", "model": str(tmp_path)}
+    (tmp_path / "config.json").write_text("{}")
+    first = graph(features__vit=section).find("features", "vit")
+    (tmp_path / "config.json").write_text('{"a": 1}')
+    second = graph(features__vit=section).find("features", "vit")
+    assert first.folder == second.folder
+    assert first.params["inputs"] != second.params["inputs"]
