@@ -171,7 +171,7 @@ def test_a_stage_is_run_with_its_section_and_one_thread(fornix, monkeypatch):
     assert (status, out) == (0, "")
     assert err.startswith(f"features gabor: {job.folder} (")
     assert given["section"].kind == "gabor"
-    assert set(given["inputs"]) == {"ingest", "root"}
+    assert set(given["inputs"]) == {"dataset", "ingest", "root"}
     assert (given["subject"], given["threads"]) == (None, ["1", "1", "1"])
     recipe = open_artifact(job.folder).manifest["recipe"]
     assert recipe["code"] == job.code.modules
