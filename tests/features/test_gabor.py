@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from extracting import extract
 from PIL import Image
 from scipy.signal import fftconvolve
 from skimage.filters import gabor_kernel
@@ -12,7 +13,7 @@ from fornix.errors import FornixError
 from fornix.features import gabor
 from fornix.features.gabor import energy, filter_bank
 from fornix.study.compute import Compute
-from fornix.study.features import GaborFeatures
+from fornix.study.features.gabor import GaborFeatures
 
 SIZE, LEVELS, ORIENTATIONS, GRID = 64, 4, 4, 8
 ROWS, COLUMNS = np.mgrid[:SIZE, :SIZE]
@@ -108,7 +109,7 @@ def test_threads_and_batches_change_no_number():
 def test_layers_of_files(images):
     stimuli, root = images
     section = GaborFeatures(kind="gabor", dataset="d", size=32, n_levels=3, layers=["level[12]"])
-    (found,) = gabor.extract(section, stimuli, root, Compute(), [])
+    found = extract(gabor, section, stimuli, root)
     assert {name: one.shape for name, one in found.items()} == {
         "level1": (5, 4 * 64),
         "level2": (5, 4 * 64),
@@ -135,4 +136,4 @@ def test_texts_have_no_energy(images):
     stimuli = images[0].assign(modality="text")
     section = GaborFeatures(kind="gabor", dataset="d")
     with pytest.raises(FornixError, match="gabor needs image stimuli, but 5 of 5 are text"):
-        list(gabor.extract(section, stimuli, images[1], Compute(), []))
+        extract(gabor, section, stimuli, images[1])

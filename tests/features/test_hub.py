@@ -121,7 +121,7 @@ def test_the_fingerprint_of_a_random_init(checkpoint):
     def of(model, **settings):
         return hub.fingerprint(tiny.section(model, init="random", **settings))
 
-    assert of("vit") == of("vit", pooling="cls")
+    assert of("vit") == of("vit", readouts=["cls"])
     assert (
         len({of("vit"), of("vit", seed=1), of("deit"), of("vit", config={"image_size": 64})}) == 4
     )
@@ -132,7 +132,7 @@ def test_the_check_imports_no_heavy_library(checkpoint):
     code = f"""
 import sys
 from fornix.features.hub import available, fingerprint
-from fornix.study.features import HuggingFaceFeatures
+from fornix.study.features.huggingface import HuggingFaceFeatures
 for model, init in (({str(checkpoint("vit"))!r}, "pretrained"), ("vit", "random")):
     section = HuggingFaceFeatures(kind="huggingface", dataset="d", model=model, init=init)
     available(section)

@@ -10,6 +10,7 @@ import pytest
 import tiny
 import torch
 import transformers
+from extracting import extract
 from PIL import Image
 
 from fornix.errors import FornixError
@@ -22,8 +23,7 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 def run(section, stimuli, root=None, resources=tiny.CPU):
     """Return all layers of all stimuli, and the notes."""
     notes = []
-    batches = list(huggingface.extract(section, stimuli, root, resources, notes))
-    return {k: np.concatenate([one[k] for one in batches]) for k in batches[0]}, notes
+    return extract(huggingface, section, stimuli, root, resources=resources, notes=notes), notes
 
 
 def direct(folder, stimuli, root):
@@ -32,8 +32,8 @@ def direct(folder, stimuli, root):
     model = transformers.AutoModel.from_pretrained(folder).eval()
     images = [Image.open(root / path).convert("RGB") for path in stimuli["path"]]
     with torch.inference_mode():
-        model = getattr(model, "vision_model", model)
-        return model(**processor(images=images, return_tensors="pt"), output_hidden_states=True)
+        run = getattr(model, "get_image_features", model)
+        return run(**processor(images=images, return_tensors="pt"), output_hidden_states=True)
 
 
 def direct_text(folder, sentence):
@@ -46,7 +46,7 @@ def direct_text(folder, sentence):
 
 
 @pytest.mark.parametrize(
-    ("pooling", "expected"),
+    ("readout", "expected"),
     [
         ("mean", lambda state: state.mean(1)),
         ("cls", lambda state: state[:, 0]),
@@ -55,19 +55,19 @@ def direct_text(folder, sentence):
     ],
 )
 @pytest.mark.parametrize("name", ["vit", "clip"])
-def test_layers_of_a_vision_transformer(checkpoint, images, name, pooling, expected):
-    found, _ = run(tiny.section(checkpoint(name), pooling=pooling), *images)
+def test_layers_of_a_vision_transformer(checkpoint, images, name, readout, expected):
+    found, _ = run(tiny.section(checkpoint(name), readouts=[readout]), *images)
     reference = direct(checkpoint(name), *images)
-    assert list(found) == ["embeddings", "block1", "block2", "block3", "pooler"]
+    last = "joint" if name == "clip" else "pooler"
+    assert list(found) == ["embeddings", "block1", "block2", "block3", last]
     for layer, state in zip(found, reference.hidden_states, strict=False):
         np.testing.assert_allclose(found[layer], expected(state).numpy(), **CLOSE)
-        assert found[layer].dtype == np.float32
-    np.testing.assert_allclose(found["pooler"], reference.pooler_output.numpy(), **CLOSE)
+    np.testing.assert_allclose(found[last], reference.pooler_output.numpy(), **CLOSE)
 
 
 @pytest.mark.parametrize(("name", "stages"), [("resnet", 2), ("convnext", 4)])
 @pytest.mark.parametrize(
-    ("pooling", "expected"),
+    ("readout", "expected"),
     [
         ("mean", lambda maps: maps.mean((2, 3))),
         ("max", lambda maps: maps.amax((2, 3))),
@@ -75,9 +75,9 @@ def test_layers_of_a_vision_transformer(checkpoint, images, name, pooling, expec
     ],
 )
 def test_layers_of_a_convolutional_network(  # noqa: PLR0917
-    checkpoint, images, name, stages, pooling, expected
+    checkpoint, images, name, stages, readout, expected
 ):
-    found, _ = run(tiny.section(checkpoint(name), pooling=pooling), *images)
+    found, _ = run(tiny.section(checkpoint(name), readouts=[readout]), *images)
     reference = direct(checkpoint(name), *images)
     blocks = [f"block{i + 1}" for i in range(stages)]
     assert list(found) == ["embeddings", *blocks, "pooler"]
@@ -88,7 +88,7 @@ def test_layers_of_a_convolutional_network(  # noqa: PLR0917
 
 
 @pytest.mark.parametrize(
-    ("name", "pooling", "expected"),
+    ("name", "readout", "expected"),
     [
         ("bert", "mean", lambda state: state.mean(1)),
         ("bert", "cls", lambda state: state[:, 0]),
@@ -98,9 +98,9 @@ def test_layers_of_a_convolutional_network(  # noqa: PLR0917
         ("clip", "last", lambda state: state[:, -1]),
     ],
 )
-def test_a_sentence_in_a_batch_is_the_sentence_alone(checkpoint, name, pooling, expected):
+def test_a_sentence_in_a_batch_is_the_sentence_alone(checkpoint, name, readout, expected):
     # The reference runs one sentence at a time: whatever padding does would be seen.
-    found, _ = run(tiny.section(checkpoint(name), pooling=pooling), tiny.texts(tiny.SENTENCES[:2]))
+    found, _ = run(tiny.section(checkpoint(name), readouts=[readout]), tiny.texts(tiny.SENTENCES[:2]))
     for row, sentence in enumerate(tiny.SENTENCES[:2]):
         reference = direct_text(checkpoint(name), sentence)
         for layer, state in zip(found, reference.hidden_states, strict=False):
@@ -169,13 +169,13 @@ def test_settings_of_torch_are_put_back(checkpoint, images):
 @pytest.mark.parametrize(
     ("name", "settings", "problem"),
     [
-        ("vit", {"pooling": "last"}, "pooling: last isn't defined"),
-        ("resnet", {"pooling": "cls"}, "pooling: cls isn't defined"),
-        ("bert", {"pooling": "flatten"}, "pooling: flatten isn't defined"),
-        ("gpt2", {"pooling": "cls"}, "pooling: cls isn't defined"),
+        ("vit", {"readouts": ["last"]}, "readout last isn't defined"),
+        ("resnet", {"readouts": ["cls"]}, "readout cls isn't defined"),
+        ("bert", {"readouts": ["flatten"]}, "readout flatten isn't defined"),
+        ("gpt2", {"readouts": ["cls"]}, "readout cls isn't defined"),
     ],
 )
-def test_pooling_that_a_model_has_no_token_for(checkpoint, images, name, settings, problem):
+def test_readouts_that_a_model_has_no_token_for(checkpoint, images, name, settings, problem):
     stimuli = images[0] if name in ("vit", "resnet") else tiny.texts()
     with pytest.raises(FornixError, match=problem):
         run(tiny.section(checkpoint(name), **settings), stimuli, images[1])

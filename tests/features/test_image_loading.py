@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from extracting import extract
 from PIL import Image
 
 from fornix.errors import FornixError
 from fornix.features import pixels
 from fornix.features.images import BACKGROUND, load_image
 from fornix.study.compute import Compute
-from fornix.study.features import PixelFeatures
+from fornix.study.features.pixels import PixelFeatures
 
 
 def values(path, **how):
@@ -114,7 +115,7 @@ def test_pixels_are_luminances_in_reading_order(tmp_path):
     save(tmp_path, array, "a.png")
     save(tmp_path, 255 - array, "b.png")
     section = PixelFeatures(kind="pixels", dataset="d", size=4)
-    (found,) = pixels.extract(section, stimuli("a.png", "b.png"), tmp_path, Compute(), [])
+    found = extract(pixels, section, stimuli("a.png", "b.png"), tmp_path)
     assert list(found) == ["pixels"]
     assert found["pixels"].dtype == np.float32
     np.testing.assert_allclose(found["pixels"][0], np.arange(16) / 15, atol=1e-6)
@@ -124,7 +125,7 @@ def test_pixels_are_luminances_in_reading_order(tmp_path):
 def test_colour_pixels(tmp_path):
     save(tmp_path, np.full((4, 4, 3), (255, 0, 51)), "a.png")
     section = PixelFeatures(kind="pixels", dataset="d", size=2, colour=True)
-    (found,) = pixels.extract(section, stimuli("a.png"), tmp_path, Compute(threads=2), [])
+    found = extract(pixels, section, stimuli("a.png"), tmp_path, resources=Compute(threads=2))
     np.testing.assert_allclose(found["pixels"][0], np.tile([1, 0, 0.2], 4), atol=1e-6)
 
 
@@ -132,5 +133,5 @@ def test_labels_have_no_pixels(tmp_path):
     table = stimuli("face", "house").assign(modality="label")
     section = PixelFeatures(kind="pixels", dataset="d")
     with pytest.raises(FornixError, match="2 of 2 are label stimuli") as caught:
-        list(pixels.extract(section, table, tmp_path, Compute(), []))
+        extract(pixels, section, table, tmp_path)
     assert "kind: columns" in caught.value.mend

@@ -14,7 +14,7 @@ from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from fornix.study.compute import Compute
-from fornix.study.features import HuggingFaceFeatures
+from fornix.study.features.huggingface import HuggingFaceFeatures
 
 CPU = Compute(device="cpu")
 SENTENCES = [

@@ -18,12 +18,10 @@ from fornix.stages import ingest as ingest_stage
 from fornix.store import Recipe, Target, create, open_artifact
 from fornix.study.compute import Compute
 from fornix.study.datasets import RdmDataset
-from fornix.study.features import (
-    ColumnFeatures,
-    GaborFeatures,
-    HuggingFaceFeatures,
-    PixelFeatures,
-)
+from fornix.study.features.columns import ColumnFeatures
+from fornix.study.features.gabor import GaborFeatures
+from fornix.study.features.huggingface import HuggingFaceFeatures
+from fornix.study.features.pixels import PixelFeatures
 
 N = 11
 VIT = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -106,39 +104,29 @@ def test_blocks_change_nothing(run, stimuli, kind, monkeypatch):
     whole = run(SECTIONS[kind], stimuli, "whole").dataset("features").load()
     row_bytes = 4 * sum(size for dim, size in whole.sizes.items() if dim != "stimulus")
     monkeypatch.setattr(features, "BLOCK_BYTES", 4 * row_bytes)
+    monkeypatch.setattr(features, "find_donors", lambda *_: [])
     monkeypatch.setattr(gabor, "BATCH", 3)
     made = run(SECTIONS[kind], stimuli, "blocks")
     parts = made.dataset("features").load()
-    assert len(list((made.path / "features.zarr" / "stimulus" / "c").iterdir())) == 3
+    layer = json.loads(parts.attrs["layers"])[0]
+    assert len(list((made.path / "features.zarr" / layer / "c").iterdir())) == 3
     for layer in whole.data_vars:
         np.testing.assert_allclose(parts[layer], whole[layer], rtol=1e-4, atol=1e-6)
     assert parts.attrs == whole.attrs
 
 
-def test_a_block_is_written_once_and_notes_come_last(monkeypatch):
-    monkeypatch.setattr(features, "rows_of_block", lambda dims: 4)
-
-    def batches():
-        for _ in range(5):
-            yield {"a": np.zeros((3, 10), np.float32), "b": np.zeros((3, 2), np.float32)}
-        exhausted.append(True)
-
-    exhausted: list[bool] = []
-    sizes, lasts = [], []
-    for block, is_last in features.blocks(batches()):
-        assert is_last == bool(exhausted)
-        sizes.append(len(block["a"]))
-        lasts.append(is_last)
-    assert sizes == [4, 4, 4, 3]
-    assert lasts == [False, False, False, True]
-
-
 def test_blocks_are_bounded_and_a_power_of_two():
-    for dims in ({"pixels": 1024}, {f"block{i}": 768 for i in range(13)}, {"flat": 10**9}):
-        rows = features.rows_of_block(dims)
+    for shapes in (
+        {"pixels": (1024,)},
+        {f"block{i}": (768,) for i in range(13)},
+        {"tokens": (14, 14, 768)},
+        {"flat": (10**9,)},
+    ):
+        rows = features.rows_of_block(shapes)
         assert rows & (rows - 1) == 0
-        assert rows == 1 or rows * 4 * sum(dims.values()) <= features.BLOCK_BYTES
-    assert features.rows_of_block({f"block{i}": 768 for i in range(13)}) == 4096
+        row_bytes = 4 * sum(int(np.prod(shape)) for shape in shapes.values())
+        assert rows == 1 or rows * row_bytes <= features.BLOCK_BYTES
+    assert features.rows_of_block({f"block{i}": (768,) for i in range(13)}) == 4096
 
 
 def made_anew(run, section, first, second):

@@ -131,19 +131,6 @@ def test_text_of_every_kind_is_stored_as_text(target, kind):
     assert found["word"].attrs == {"units": "label"}
 
 
-@pytest.mark.parametrize("sizes", [(4, 4, 4), (5, 5, 2), (1, 2, 3), (12,)])
-def test_appending_is_the_same_as_writing_at_once(target, monkeypatch, sizes):
-    monkeypatch.setattr(module, "CHUNK_BYTES", 3 * 5 * 4)  # three samples
-    with create(target, RECIPE) as draft:
-        first = 0
-        for size in sizes:
-            part = responses(size, first=first)
-            draft.write_dataset("responses", part, along="sample", append=True)
-            first += size
-    found = open_artifact(target.path).dataset("responses").load()
-    xr.testing.assert_identical(found, responses(sum(sizes)))
-
-
 def test_an_empty_dataset_can_be_stored(target):
     with create(target, RECIPE) as draft:
         draft.write_dataset("responses", responses(n_samples=0), along="sample")

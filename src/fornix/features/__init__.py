@@ -1,16 +1,19 @@
 """What models make of the stimuli, one module a kind of extractor.
 
-A kind is a module of its own with one function::
+A kind is a module of its own with one context manager (see :mod:`fornix.features.extractor`)::
 
-    extract(section, stimuli, root, resources, notes) -> Iterator[dict[str, ndarray]]
+    open_extractor(section, rows, context) -> Extractor
 
-It yields batches of consecutive stimuli, layer -> float32 (batch, feature), every layer in the
-same pass, and appends what a reader should know to ``notes``. Three functions are optional:
+The stage gives the extractor blocks of rows and takes one array a layer for each. Everything
+else is the stage's: what can be taken from earlier artifacts, resuming, writing, progress. These
+are optional:
 
-``fingerprint(section)``
+``table(section, stimuli, context) -> DataFrame``
+    One line a row of the features; by default the stimulus table, one row a stimulus.
+``fingerprint(section) -> str``
     Digest of what is read besides the stimuli, such as weights.
-``contents(section, stimuli)``
-    The part of the stimulus table that decides the numbers; by default identity and content.
-``labels(section, stimuli)``
+``labels(section, stimuli) -> dict``
     Layer -> names of its features.
+``ROWWISE = False``
+    A row depends on other rows too (categories of a column): nothing is taken from elsewhere.
 """

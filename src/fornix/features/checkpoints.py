@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,29 @@ from huggingface_hub.errors import StrictDataclassError
 from fornix.errors import FornixError, did_you_mean
 from fornix.features.hub import CONFIG
 from fornix.seeds import generator
-from fornix.study.features import HuggingFaceFeatures
+from fornix.study.features.huggingface import HuggingFaceFeatures
 
 DERIVED = ("stage_names", "out_features", "out_indices", "_out_features", "_out_indices")
 """Config values that follow from others, and would contradict them after an override."""
 
 TEXT_TOWERS = ("text_model", "language_model", "text_encoder")
-READS = {"image": "pixel_values", "text": "input_ids"}
+READS = {
+    "image": ("pixel_values",),
+    "text": ("input_ids",),
+    "audio": ("input_values", "input_features"),
+    "video": ("pixel_values_videos", "pixel_values"),
+}
+"""Names of a model's main input, by what it is."""
+
+SHOWN = {"image": "pictures", "text": "texts", "audio": "sounds", "video": "clips"}
+
+HEADS = {
+    "image": (transformers.AutoModelForImageClassification,),
+    "text": (transformers.AutoModelForCausalLM, transformers.AutoModelForMaskedLM),
+    "audio": (transformers.AutoModelForCTC, transformers.AutoModelForAudioClassification),
+    "video": (transformers.AutoModelForVideoClassification,),
+}
+"""Heads that give logits, the first that an architecture has."""
 
 
 @contextmanager
@@ -38,10 +55,38 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
+@dataclass
+class Loaded:
+    """A model, in evaluation mode, float32, on the CPU.
+
+    Attributes
+    ----------
+    model
+        What is run: the part that reads the modality, or the whole model with its head.
+    base
+        The part whose modules are layers; its ``config`` is its own.
+    pooler
+        Whether its pooler can be trusted: not if the checkpoint has no weights for it.
+    joint
+        The whole model, where it brings two modalities into one space; else None.
+    """
+
+    model: Any
+    base: Any
+    pooler: bool
+    joint: Any = None
+
+
 def load_model(
-    section: HuggingFaceFeatures, folder: Path | None, modality: str, notes: list[str]
-) -> tuple[Any, bool]:
-    """Return the model that reads one modality, in evaluation mode, float32, on the CPU.
+    section: HuggingFaceFeatures,
+    folder: Path | None,
+    modality: str,
+    notes: list[str],
+    *,
+    head: bool = False,
+    maps: bool = False,
+) -> Loaded:
+    """Return the model that reads one modality.
 
     Parameters
     ----------
@@ -50,16 +95,13 @@ def load_model(
     folder
         Its files; None to build an architecture from its config alone.
     modality
-        ``image`` or ``text``: of a model that takes both, the tower to return.
+        What goes in: of a model that takes several, its tower is returned.
     notes
         Gets what was left out.
-
-    Returns
-    -------
-    model
-        The module; its ``config`` is its own.
-    pooler
-        Whether its pooler can be trusted: not if the checkpoint has no weights for it.
+    head
+        Whether its head is wanted, which gives logits.
+    maps
+        Whether its attention maps are wanted, which the fast kernels don't keep.
 
     Raises
     ------
@@ -67,18 +109,22 @@ def load_model(
         If the config is wrong, weights are missing, or the model reads something else.
     """
     where = f"features (kind: huggingface, model: {section.model})"
+    attention = {"attn_implementation": "eager"} if maps else {}
     with quiet(), _told(where):
+        config = build_config(section, folder)
+        kind = _class_of(config, modality, head, where)
         if section.init == "random":
-            model, unset = _draw(build_config(section, folder), section.seed), set[str]()
+            model, unset = _draw(kind, config, section, attention), set[str]()
         else:
-            model, unset = _read(folder)
-    found, prefix = _tower(model, modality)
-    if getattr(found, "main_input_name", "") != READS[modality]:
-        reads = "pictures" if modality == "text" else "text"
-        shown = "texts" if modality == "text" else "pictures"
-        problem = f"{section.model} ({type(found).__name__}) doesn't take {shown}, as the stimuli "
-        problem += f"are; it takes {reads}"
-        raise FornixError(problem, where=where, mend=f"name a model that takes {shown}")
+            model, unset = _read(kind, folder, section, attention)
+    found, prefix = (model, "") if modality == "image+text" else _tower(model, modality)
+    if modality != "image+text" and getattr(found, "main_input_name", "") not in READS[modality]:
+        problem = f"{section.model} ({type(found).__name__}) doesn't take {SHOWN[modality]}, as "
+        takes = [name for kind, name in SHOWN.items()
+                 if getattr(found, "main_input_name", "") in READS.get(kind, ())]  # fmt: skip
+        problem += f"the stimuli are; it takes {' or '.join(takes) or 'something else'}"
+        mend = f"name a model that takes {SHOWN[modality]}"
+        raise FornixError(problem, where=where, mend=mend)
     lacking = sorted(name for name in unset if name.startswith(prefix))
     if others := [name for name in lacking if "pooler" not in name]:
         problem = f"the checkpoint has no values for {len(others)} weights, such as {others[0]}"
@@ -87,7 +133,29 @@ def load_model(
     if lacking:
         notes.append(f"{section.model}: the checkpoint has no pooler; its layer is left out")
     found.config.use_cache = False  # keys and values of past tokens: nothing is generated
-    return found.eval(), not lacking
+    base = getattr(found, found.base_model_prefix, found) if head else found
+    joint = model if hasattr(model, f"get_{modality}_features") and found is not model else None
+    model.eval()
+    return Loaded(found, base, not lacking, joint)
+
+
+def _class_of(config: Any, modality: str, head: bool, where: str) -> Any:
+    """Return the class that builds the model."""
+    if modality == "image+text":
+        known = transformers.models.auto.modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+        generates = type(config) in known
+        return transformers.AutoModelForImageTextToText if generates else transformers.AutoModel
+    if not head:
+        return transformers.AutoModel
+    for name in getattr(config, "architectures", None) or []:
+        kind = getattr(transformers, name, None)
+        if kind is not None and "For" in name or name.endswith("LMHeadModel"):
+            return kind
+    for kind in HEADS[modality]:
+        if type(config) in kind._model_mapping:
+            return kind
+    problem = f"{type(config).__name__} has no head that gives logits"
+    raise FornixError(problem, where=f"{where}: layers", mend="leave the layer logits out")
 
 
 def build_config(section: HuggingFaceFeatures, folder: Path | None) -> Any:
@@ -102,7 +170,7 @@ def build_config(section: HuggingFaceFeatures, folder: Path | None) -> Any:
         _check_keys(section.config, transformers.AutoConfig.for_model(section.model))
         return transformers.AutoConfig.for_model(section.model, **section.config)
     config = transformers.AutoConfig.from_pretrained(
-        folder, local_files_only=True, trust_remote_code=False
+        folder, local_files_only=True, trust_remote_code=section.trust_remote_code is not None
     )
     if not section.config:
         return config
@@ -132,27 +200,32 @@ def _merge(old: Any, new: Mapping[str, Any], names: Mapping[str, str]) -> dict[s
     return merged
 
 
-def _draw(config: Any, seed: int) -> Any:
+def _draw(kind: Any, config: Any, section: HuggingFaceFeatures, attention: dict[str, str]) -> Any:
     """Return a model with weights of its own random numbers; torch's generator isn't moved."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(generator(seed, "features", "init").integers(2**63)))
-        return transformers.AutoModel.from_config(
-            config, dtype=torch.float32, trust_remote_code=False
-        )
+        torch.manual_seed(int(generator(section.seed, "features", "init").integers(2**63)))
+        trust = {} if section.trust_remote_code is None else {"trust_remote_code": True}
+        if hasattr(kind, "from_config"):
+            return kind.from_config(config, dtype=torch.float32, **trust, **attention)
+        return kind._from_config(config, dtype=torch.float32, **attention)
 
 
-def _read(folder: Path | None) -> tuple[Any, set[str]]:
+def _read(
+    kind: Any, folder: Path | None, section: HuggingFaceFeatures, attention: dict[str, str]
+) -> tuple[Any, set[str]]:
     """Return a pretrained model, and the names of the weights that its files don't have."""
     # Weights that the files lack are drawn at random: not from the generator of anyone else.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model, found = transformers.AutoModel.from_pretrained(
+        model, found = kind.from_pretrained(
             folder,
             dtype=torch.float32,
-            use_safetensors=True,
+            use_safetensors=None if section.pickled else True,
+            weights_only=True,
             local_files_only=True,
-            trust_remote_code=False,
+            trust_remote_code=section.trust_remote_code is not None,
             output_loading_info=True,
+            **attention,
         )
     mismatched = {one if isinstance(one, str) else one[0] for one in found["mismatched_keys"]}
     return model, set(found["missing_keys"]) | mismatched
@@ -161,10 +234,13 @@ def _read(folder: Path | None) -> tuple[Any, set[str]]:
 def _tower(model: Any, modality: str) -> tuple[Any, str]:
     """Return the part of a model that reads a modality, and the prefix of its weights' names."""
     config = model.config
-    if hasattr(config, "vision_config") and hasattr(config, "text_config"):
+    towers = ("vision_config", "audio_config", "text_config")
+    if sum(hasattr(config, name) for name in towers) > 1:
         found = None
         if modality == "image":
             found = model.get_encoder(modality="image")
+        elif modality == "audio":
+            found = getattr(model, "audio_model", None)
         else:
             found = next((getattr(model, one) for one in TEXT_TOWERS if hasattr(model, one)), None)
     elif getattr(config, "is_encoder_decoder", False):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fornix.errors import FornixError
+from fornix.features.extractor import Batched, Context, Layers
 from fornix.features.layers import matches, select_layers
-from fornix.study.compute import Compute
-from fornix.study.features import ColumnFeatures
+from fornix.study.base import digest_of
+from fornix.study.features.columns import ColumnFeatures
 
 OWN = ("stimulus", "modality", "path", "text", "digest")
 """Columns that say where a stimulus is, and nothing about it."""
@@ -25,6 +26,9 @@ NAMES = ("stim_file", "stimulus_id")
 
 UNSET = {"0", "false", "no", "none"}
 """Words that don't set a column for ``any_of``."""
+
+ROWWISE = False
+"""Which categories a column has is seen from all of its cells."""
 
 BATCH = 4096
 WHERE = "features (kind: columns)"
@@ -46,7 +50,7 @@ class Layer:
     labels: list[str]
     values: NDArray[Any]
 
-    def rows(self, part: slice) -> NDArray[np.float32]:
+    def rows(self, part: slice | NDArray[np.intp]) -> NDArray[np.float32]:
         """Return (stimulus, feature) of some stimuli."""
         values = self.values[part]
         if values.dtype.kind == "f":
@@ -55,45 +59,29 @@ class Layer:
         return found.astype(np.float32)
 
 
-def extract(
-    section: ColumnFeatures,
-    stimuli: pd.DataFrame,
-    root: Path,
-    resources: Compute,
-    notes: list[str],
-) -> Iterator[dict[str, NDArray[np.float32]]]:
-    """Yield one layer a column, and one each name in ``any_of`` and ``stack``.
+@contextmanager
+def open_extractor(
+    section: ColumnFeatures, rows: pd.DataFrame, context: Context
+) -> Iterator[Batched]:
+    """Give one layer a column, and one each name in ``any_of`` and ``stack``.
 
-    A stimulus without a value gets a row of zeros in that layer, which a note counts. Patterns
-    that match nothing, and ``any_of`` with columns that aren't there, are left out with a note,
-    so that one study can serve datasets that are described differently.
-
-    Parameters
-    ----------
-    section
-        Which columns.
-    stimuli
-        The stimulus table.
-    root, resources
-        Not used.
-    notes
-        Gets what was left out or missing.
-
-    Yields
-    ------
-    dict
-        Layer -> float32 (batch, feature): indicators of the sorted categories, or one number.
+    Rows are indicators of the sorted categories, or one number. A stimulus without a value gets a
+    row of zeros in that layer, which a note counts. Patterns that match nothing, and ``any_of``
+    with columns that aren't there, are left out with a note, so that one study can serve datasets
+    that are described differently.
 
     Raises
     ------
     FornixError
         If nothing remains.
     """
-    del root, resources
-    layers = build_layers(section, stimuli, notes)
-    for start in range(0, len(stimuli), BATCH):
-        part = slice(start, start + BATCH)
-        yield {name: layer.rows(part) for name, layer in layers.items()}
+    layers = build_layers(section, rows, context.notes)
+
+    def compute(some: pd.DataFrame) -> Layers:
+        return {name: layer.rows(some.index.to_numpy()) for name, layer in layers.items()}
+
+    shapes = {name: (len(layer.labels),) for name, layer in layers.items()}
+    yield Batched(shapes, compute, BATCH, context)
 
 
 def labels(section: ColumnFeatures, stimuli: pd.DataFrame) -> dict[str, list[str]]:
@@ -102,13 +90,19 @@ def labels(section: ColumnFeatures, stimuli: pd.DataFrame) -> dict[str, list[str
     return {name: layer.labels for name, layer in layers.items()}
 
 
-def contents(section: ColumnFeatures, stimuli: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns that are read; the stimuli's own contents aren't."""
+def table(section: ColumnFeatures, stimuli: pd.DataFrame, context: Context) -> pd.DataFrame:
+    """Return the stimuli with the digest of the columns that are read, not of their contents."""
+    del context
     combined = (*section.any_of.values(), *section.stack.values())
     named = {column for columns in combined for column in columns}
     read = [*_described(stimuli), *(name for name in NAMES if name in stimuli)]
     used = [name for name in read if name in named or matches(name, section.columns)]
-    return stimuli[["stimulus", *used]]
+    cells = [
+        [None if pd.isna(cell) else str(cell) for cell in row]
+        for row in stimuli[used].to_numpy(object)
+    ]
+    digests = [digest_of([used, row]) for row in cells]
+    return stimuli.assign(digest=digests)
 
 
 def build_layers(

@@ -17,19 +17,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import scipy.fft
 from numpy.typing import NDArray
 
-from fornix.features.images import square_batches
+from fornix.features.extractor import Batched, Context, Layers
+from fornix.features.images import squares
 from fornix.features.layers import select_layers
-from fornix.study.compute import Compute
-from fornix.study.features import GaborFeatures
+from fornix.features.modality import require
+from fornix.study.features.gabor import GaborFeatures
 
 FINEST = 0.25
 """Frequency of level 1, cycles/pixel: an octave below the highest that pixels carry."""
@@ -47,6 +48,7 @@ WORKING_BYTES = 256 << 10
 Transforms of more at once are up to four times slower."""
 
 BATCH = 64
+WHERE = "features (kind: gabor)"
 
 
 @dataclass(frozen=True)
@@ -174,44 +176,27 @@ def _energy(images: NDArray[np.float32], levels: list[Level]) -> dict[str, NDArr
     return found
 
 
-def extract(
-    section: GaborFeatures,
-    stimuli: pd.DataFrame,
-    root: Path,
-    resources: Compute,
-    notes: list[str],
-) -> Iterator[dict[str, NDArray[np.float32]]]:
-    """Yield the layers ``level1`` (finest) to ``levelN``.
+@contextmanager
+def open_extractor(
+    section: GaborFeatures, rows: pd.DataFrame, context: Context
+) -> Iterator[Batched]:
+    """Give the layers ``level1`` (finest) to ``levelN``.
 
-    Parameters
-    ----------
-    section
-        Size of the pictures, and the bank's scales, orientations and places.
-    stimuli
-        The stimulus table; all of them pictures.
-    root
-        Folder that its paths start from.
-    resources
-        Threads.
-    notes
-        Not used.
-
-    Yields
-    ------
-    dict
-        Layer -> float32 (batch, orientation * row * column), units of luminance (0..1).
+    Rows are float32 (orientation * row * column), units of luminance (0..1).
 
     Raises
     ------
     FornixError
         If a stimulus isn't a picture, or can't be read.
     """
-    del notes
+    require(rows, "image", what="gabor", where=WHERE)
     bank = filter_bank(section.size, section.n_levels, section.n_orientations, section.grid)
-    names = [level.name for level in bank]
-    kept = select_layers(names, section.layers, where="features (kind: gabor)")
+    kept = select_layers([level.name for level in bank], section.layers, where=WHERE)
     levels = [level for level in bank if level.name in kept]
-    for images in square_batches(
-        stimuli, root, resources, mode="L", side=section.size, batch=BATCH, what="gabor"
-    ):
-        yield energy(images, levels, resources.threads)
+
+    def compute(some: pd.DataFrame) -> Layers:
+        images = squares(some, context, mode="L", side=section.size)
+        return energy(images, levels, context.resources.threads)
+
+    size = section.n_orientations * section.grid**2
+    yield Batched({level.name: (size,) for level in levels}, compute, BATCH, context)

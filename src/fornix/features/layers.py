@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from fornix.errors import FornixError, did_you_mean
-from fornix.study.features import Layers
+from fornix.study.features.base import Layers
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
@@ -31,13 +31,22 @@ def select_layers(names: Sequence[str], wanted: Layers, *, where: str) -> list[s
     """
     if wanted == "all":
         return list(names)
-    for pattern in wanted:
-        if not any(matches(name, [pattern]) for name in names):
-            problem = f"no layer matches {pattern!r}"
-            mend = f"{did_you_mean(pattern, names)}; or layers: all"
+    kept: set[str] = set()
+    for one in wanted:
+        if isinstance(one, int):
+            if not -len(names) <= one < len(names):
+                problem = f"there is no layer {one}: the model has {len(names)}, from 0"
+                mend = f"give {-len(names)} to {len(names) - 1}, or names"
+                raise FornixError(problem, where=f"{where}: layers", mend=mend)
+            kept.add(names[one])
+            continue
+        found = {name for name in names if matches(name, [one])}
+        if not found:
+            problem = f"no layer matches {one!r}"
+            mend = f"{did_you_mean(one, names)}; or layers: all"
             raise FornixError(problem, where=f"{where}: layers", mend=mend)
-    kept = [name for name in names if matches(name, wanted)]
+        kept |= found
     if not kept:
         problem, mend = "no layer is asked for", f"name some of: {', '.join(names)}; or all"
         raise FornixError(problem, where=f"{where}: layers", mend=mend)
-    return kept
+    return [name for name in names if name in kept]

@@ -3,56 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import contextmanager
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from fornix.features.images import Mode, square_batches
+from fornix.features.extractor import Batched, Context, Layers
+from fornix.features.images import Mode, squares
 from fornix.features.layers import select_layers
-from fornix.study.compute import Compute
-from fornix.study.features import PixelFeatures
+from fornix.features.modality import require
+from fornix.study.features.pixels import PixelFeatures
 
 BATCH = 256
+WHERE = "features (kind: pixels)"
 
 
-def extract(
-    section: PixelFeatures,
-    stimuli: pd.DataFrame,
-    root: Path,
-    resources: Compute,
-    notes: list[str],
-) -> Iterator[dict[str, NDArray[np.float32]]]:
-    """Yield the layer ``pixels``: grey or colour values from 0 (black) to 1 (white).
+@contextmanager
+def open_extractor(section: PixelFeatures, rows: pd.DataFrame, context: Context) -> Iterator[Batched]:
+    """Give the layer ``pixels``: grey or colour values from 0 (black) to 1 (white).
 
-    Parameters
-    ----------
-    section
-        Side of the shrunken picture, and whether colour is kept.
-    stimuli
-        The stimulus table; all of them pictures.
-    root
-        Folder that its paths start from.
-    resources
-        Threads that decode.
-    notes
-        Not used.
-
-    Yields
-    ------
-    dict
-        ``pixels``: float32 (batch, row * column [* channel]), in that order.
+    Rows are float32 (row * column [* channel]), in that order.
 
     Raises
     ------
     FornixError
         If a stimulus isn't a picture, or can't be read.
     """
-    del notes
-    (layer,) = select_layers(["pixels"], section.layers, where="features (kind: pixels)")
+    (layer,) = select_layers(["pixels"], section.layers, where=WHERE)
+    require(rows, "image", what="pixels", where=WHERE)
     mode: Mode = "RGB" if section.colour else "L"
-    for images in square_batches(
-        stimuli, root, resources, mode=mode, side=section.size, batch=BATCH, what="pixels"
-    ):
-        yield {layer: images.reshape(len(images), -1)}
+
+    def compute(some: pd.DataFrame) -> Layers:
+        images = squares(some, context, mode=mode, side=section.size)
+        return {layer: images.reshape(len(images), -1)}
+
+    size = section.size**2 * (3 if section.colour else 1)
+    yield Batched({layer: (size,)}, compute, BATCH, context)

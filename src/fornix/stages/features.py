@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
-import hashlib
+import errno
 import importlib
 import json
 import time
-from collections.abc import Iterator, Mapping
-from itertools import pairwise
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from fornix.errors import FornixError
-from fornix.store.artifact import SHARD_BYTES, Recipe, Target, adopt, create, open_artifact
+from fornix.features.extractor import Context, Extractor, Layers
+from fornix.features.reuse import (
+    Donor,
+    Source,
+    check_unchanged,
+    find_donors,
+    keys_of,
+    sources,
+    whole,
+)
+from fornix.progress import Bar
+from fornix.store.artifact import SHARD_BYTES, Draft, Recipe, Target, adopt, create, open_artifact
+from fornix.store.digests import combine
+from fornix.study.base import digest_of
 from fornix.study.compute import Compute
-from fornix.study.features import Features
+
+if TYPE_CHECKING:
+    from fornix.study.features.union import Features
 
 BLOCK_BYTES = 256 << 20
 """Features held in memory, all layers together, before they are written."""
-
-Layers = dict[str, NDArray[np.float32]]
 
 
 def run(
@@ -37,134 +51,227 @@ def run(
     subject: str | None = None,
     seed: int = 0,
 ) -> None:
-    """Write ``features.zarr``: one variable a layer, dims (stimulus, ``feature:<layer>``).
+    """Write ``features.zarr``: one variable a layer.
 
-    Batches are written as they come, so that memory doesn't grow with the number of stimuli.
+    Dimensions are (stimulus, ``feature:<layer>``), with ``token:<layer>``, or ``row:<layer>``
+    and ``column:<layer>``, between them where tokens are kept. Of sounds and clips on a time grid
+    the first is ``frame``, with ``stimulus`` and ``time`` (s from the stimulus' onset) along it.
+
+    Rows are written in blocks, one shard a layer, while the next block is computed; a job that
+    was killed goes on after the last block. Rows that an earlier artifact has are taken from it.
 
     Parameters
     ----------
     section
         A section of ``features``; its kind names the module in ``fornix.features``.
     inputs
-        ``root``: the dataset's folder. ``ingest``: its index.
+        ``root``: the dataset's folder. ``ingest``: its index. ``source/<name>``: another
+        section's features, for kinds that read them.
     target
         The artifact.
     resources
-        Threads, and the device of a torch model.
+        Threads, memory, and the device of a torch model.
     subject, seed
         Not used: stimuli are the dataset's, and a random init has its own seed.
 
     Raises
     ------
     FornixError
-        If the dataset has no stimuli, they are of the wrong kind, or one can't be read.
+        If the dataset has no stimuli, they are of the wrong kind, one can't be read, or the disk
+        is full.
     """
     del subject, seed
     kind = importlib.import_module(f"fornix.features.{section.kind}")
-    stimuli = open_artifact(inputs["ingest"]).table("stimuli")
-    if stimuli.empty:
-        problem = f"the dataset '{section.dataset}' has no stimuli"
-        mend = "name the events' column in stimuli.column of the dataset"
-        raise FornixError(problem, where=f"features (kind: {section.kind})", mend=mend)
+    given = {key.partition("/")[2]: path for key, path in inputs.items() if "source/" in key}
+    context = Context(
+        root=inputs["root"],
+        resources=resources,
+        notes=[],
+        stimuli=open_artifact(inputs["ingest"]).table("stimuli"),
+        sources={name: open_artifact(path) for name, path in given.items()},
+    )
+    rows = _rows(kind, section, context)
     settings = {key: value for key, value in section.identity().items() if key != "dataset"}
-    select = getattr(kind, "contents", _contents)
-    read = {"stimuli": _digest(select(section, stimuli))}
+    read = {"stimuli": _digest(rows)}
+    if context.sources:
+        read["sources"] = combine((name, one.digest) for name, one in context.sources.items())
     if fingerprint := getattr(kind, "fingerprint", None):
         read["weights"] = fingerprint(section)
     recipe = Recipe("features", settings, read)
     if adopt(target, recipe):
         return
-    labels = kind.labels(section, stimuli) if hasattr(kind, "labels") else {}
-    notes: list[str] = []
-    with create(target, recipe) as draft, threadpool_limits(resources.threads):
-        start, done = time.monotonic(), 0
-        dims: dict[str, int] = {}
-        bad: dict[str, int] = {}
-        batches = kind.extract(section, stimuli, inputs["root"], resources, notes)
-        for block, is_last in blocks(batches):
-            rows = len(next(iter(block.values())))
-            for name, values in block.items():
-                bad[name] = bad.get(name, 0) + int((~np.isfinite(values)).any(1).sum())
-            dims = {name: values.shape[1] for name, values in block.items()}
-            if is_last:  # the notes are complete now
-                notes += [f"layer {k}: not finite for {n} stimuli" for k, n in bad.items() if n]
-            attrs = {"kind": section.kind, "layers": json.dumps([*dims])}
-            attrs |= {"notes": json.dumps(notes)}
-            attrs |= {"layer_labels": json.dumps(labels)} if labels else {}
-            dataset = xr.Dataset(
-                {name: (("stimulus", f"feature:{name}"), one) for name, one in block.items()},
-                coords={"stimulus": stimuli["stimulus"].to_numpy(object)[done : done + rows]},
-                attrs=attrs,
-            )
-            draft.write_dataset("features", dataset, along="stimulus", append=done > 0)
-            done += rows
-        if done != len(stimuli):
-            msg = f"fornix.features.{section.kind} gave {done} rows for {len(stimuli)} stimuli"
+    labels = kind.labels(section, rows) if hasattr(kind, "labels") else {}
+    keys = keys_of(rows)
+    donors = find_donors(target, recipe, keys) if getattr(kind, "ROWWISE", True) else []
+    readouts = settings.get("readouts", [])
+    with (
+        create(target, recipe) as draft,
+        threadpool_limits(resources.threads),
+        Bar(f"{section.kind}: rows", len(rows)) as bar,
+    ):
+        if (donor := whole(donors, keys, recipe)) is not None:
+            found = sources([donor], keys, donor.layers, readouts)
+            context.notes.extend(json.loads(donor.artifact.dataset("features").attrs["notes"]))
+            job = _Job(section, rows, donor.layers, labels, [donor], found, context.notes, bar)
+            job.write(draft, None)
+        else:
+            told = replace(context, advance=bar.advance)
+            with kind.open_extractor(section, rows, told) as extractor:
+                found = sources(donors, keys, extractor.shapes, readouts)
+                job = _Job(
+                    section, rows, extractor.shapes, labels, donors, found, context.notes, bar
+                )
+                job.write(draft, extractor)
+        check_unchanged(donors)
+
+
+@dataclass
+class _Job:
+    """One extraction: which rows and layers, and where they come from."""
+
+    section: Features
+    rows: pd.DataFrame
+    shapes: Mapping[str, tuple[int, ...]]
+    labels: Mapping[str, list[str]]
+    donors: Sequence[Donor]
+    sources: Mapping[str, Source]
+    notes: list[str]
+    bar: Bar
+
+    def write(self, draft: Draft, extractor: Extractor | None) -> None:
+        """Fill the arrays block by block, from the donors and the extractor."""
+        size = rows_of_block(self.shapes)
+        state = draft.resumed or {"rows": 0, "bad": {}, "wall_s": 0.0}
+        if not draft.resumed:
+            self._lay_out(draft, min(size, 1 << (len(self.rows) - 1).bit_length()))
+        start, began = int(state["rows"]), time.monotonic()
+        bad: dict[str, int] = dict(state["bad"])
+        missing = self._missing()
+        fresh = [name for name, one in self.sources.items() if (one.donor < 0).any()]
+        computed = int(missing[start:].sum())
+        self.bar.begin(start + int((~missing[start:]).sum()))
+        pieces = [slice(at, at + size) for at in range(start, len(self.rows), size)]
+        blocks = (self.rows.iloc[one][missing[one]] for one in pieces if missing[one].any())
+        computing = extractor(blocks, fresh) if extractor is not None and computed else iter(())
+        with ThreadPoolExecutor(1, "writer") as writer:
+            writing: Future[None] | None = None
+            for piece in pieces:
+                values = self._assemble(piece, missing[piece], computing)
+                for name, one in values.items():
+                    rowwise = np.isfinite(one).all(axis=tuple(range(1, one.ndim)))
+                    bad[name] = bad.get(name, 0) + int((~rowwise).sum())
+                if writing is not None:
+                    writing.result()
+                done = min(piece.stop, len(self.rows))
+                wall = state["wall_s"] + time.monotonic() - began
+                saved = {"rows": done, "bad": dict(bad), "wall_s": round(wall, 3)}
+                writing = writer.submit(self._write, draft, piece.start, values, saved)
+            if writing is not None:
+                writing.result()
+        for _ in computing:  # lets the extractor finish, and say what it has to say
+            msg = f"fornix.features.{self.section.kind} gave more blocks than it was given"
             raise RuntimeError(msg)
+        self.notes += [f"layer {k}: not finite for {n} stimuli" for k, n in bad.items() if n]
+        draft.describe("features", notes=json.dumps(self.notes))
+        seconds = time.monotonic() - began
         draft.note(
-            n_stimuli=done,
-            layers=list(dims),
-            dims=dims,
-            stimuli_per_s=round(done / max(time.monotonic() - start, 1e-9), 2),
-            notes=notes,
+            n_stimuli=self.rows["stimulus"].nunique(),
+            n_rows=len(self.rows),
+            rows_computed=computed,
+            rows_taken=int((~missing).sum()),
+            rows_resumed=start,
+            layers=list(self.shapes),
+            dims={name: shape[-1] for name, shape in self.shapes.items()},
+            stimuli_per_s=round(computed / max(seconds, 1e-9), 2),
+            use=self.bar.use(),
+            notes=self.notes,
         )
 
+    def _missing(self) -> NDArray[np.bool_]:
+        """Return the rows that lack a layer."""
+        return np.any([one.donor < 0 for one in self.sources.values()], axis=0)
 
-def blocks(batches: Iterator[Layers]) -> Iterator[tuple[Layers, bool]]:
-    """Join batches into blocks of one shard each; say of the last that it is the last.
+    def _assemble(
+        self, piece: slice, missing: NDArray[np.bool_], computing: Iterator[Layers]
+    ) -> Layers:
+        computed = next(computing) if missing.any() else {}
+        if missing.all() and [*computed] == [*self.shapes]:
+            return computed
+        count = len(missing)
+        found = {}
+        for name, shape in self.shapes.items():
+            values = np.empty((count, *shape), dtype=np.float32)
+            source = self.sources[name]
+            if name in computed:
+                values[missing] = computed[name]
+            which = source.donor[piece]
+            for number, theirs in source.names.items():
+                mine = (which == number) & ~(missing & (name in computed))
+                if mine.any():
+                    values[mine] = self.donors[number].read(theirs, source.row[piece][mine])
+            found[name] = values
+        return found
 
-    A block's rows are a power of two, as are the store's chunks, so that each block is a whole
-    number of chunks and fills its shards: nothing written is ever written again.
+    def _write(self, draft: Draft, start: int, values: Layers, saved: dict[str, Any]) -> None:
+        try:
+            draft.write_rows("features", start, values)
+            draft.save(saved)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            problem = f"the disk is full after {start} of {len(self.rows)} rows"
+            left = sum(int(np.prod(shape)) for shape in self.shapes.values())
+            gigabytes = 4 * left * (len(self.rows) - start) / 1e9
+            mend = f"free at least {gigabytes:.2g} GB and run again: it goes on from there"
+            raise FornixError(problem, where=str(draft.path), mend=mend) from None
 
-    Parameters
-    ----------
-    batches
-        Layer -> float32 (stimulus, feature), the same layers each time.
-
-    Yields
-    ------
-    block, is_last
-        The first is only given on once the batches are exhausted, or more have come.
-    """
-    held: list[Layers] = []
-    size = 0
-    for batch in batches:
-        size = size or rows_of_block({name: one.shape[1] for name, one in batch.items()})
-        held.append(batch)
-        while sum(len(next(iter(one.values()))) for one in held) > size:
-            joined = _joined(held)
-            yield {name: one[:size] for name, one in joined.items()}, False
-            held = [{name: one[size:] for name, one in joined.items()}]
-    if held:
-        yield _joined(held), True
+    def _lay_out(self, draft: Draft, rows: int) -> None:
+        along = "frame" if "time" in self.rows else "stimulus"
+        texts = {"stimulus": self.rows["stimulus"], "digest": self.rows["digest"]}
+        coords: dict[str, Any] = {
+            name: (along, column.astype(str).to_numpy(object)) for name, column in texts.items()
+        }
+        if along == "frame":
+            times = self.rows["time"].to_numpy(float)
+            coords["time"] = (along, times, {"units": "s"})
+        attrs = {"kind": self.section.kind, "layers": json.dumps([*self.shapes])}
+        attrs |= {"layer_labels": json.dumps(self.labels)} if self.labels else {}
+        variables = {
+            name: ((along, *_dims(name, len(shape))), (len(self.rows), *shape))
+            for name, shape in self.shapes.items()
+        }
+        draft.lay_out("features", variables, coords, attrs, rows=rows)
 
 
-def rows_of_block(dims: Mapping[str, int]) -> int:
-    """Return how many stimuli make a block, from the number of features of each layer."""
-    row_bytes = [4 * max(1, count) for count in dims.values()]
+def rows_of_block(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """Return how many rows make a block, a power of two, from the shapes of the layers' rows."""
+    row_bytes = [4 * max(1, int(np.prod(shape))) for shape in shapes.values()]
     rows = min(BLOCK_BYTES // sum(row_bytes), SHARD_BYTES // max(row_bytes))
     return 1 << max(0, rows.bit_length() - 1) if rows else 1
 
 
-def _joined(parts: list[Layers]) -> Layers:
-    for one, other in pairwise(parts):
-        if [*one] != [*other]:
-            msg = f"batches have different layers: {[*one]} and {[*other]}"
-            raise RuntimeError(msg)
-    if len(parts) == 1:
-        return parts[0]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+def _dims(layer: str, count: int) -> tuple[str, ...]:
+    names = {1: (), 2: ("token",), 3: ("row", "column")}[count]
+    return tuple(f"{name}:{layer}" for name in (*names, "feature"))
 
 
-def _contents(section: Features, stimuli: pd.DataFrame) -> pd.DataFrame:
-    del section
-    return stimuli[["stimulus", "modality", "digest"]]
+def _rows(kind: ModuleType, section: Features, context: Context) -> pd.DataFrame:
+    stimuli = context.stimuli
+    if stimuli.empty:
+        problem = f"the dataset '{section.dataset}' has no stimuli"
+        mend = "name the events' column in stimuli.column of the dataset"
+        raise FornixError(problem, where=f"features (kind: {section.kind})", mend=mend)
+    if table := getattr(kind, "table", None):
+        stimuli = table(section, stimuli, context)
+    if section.part is not None:
+        number, _, count = section.part.partition("/")
+        cuts = np.linspace(0, len(stimuli), int(count) + 1).astype(int)
+        stimuli = stimuli.iloc[cuts[int(number) - 1] : cuts[int(number)]]
+    return stimuli.reset_index(drop=True)
 
 
-def _digest(table: pd.DataFrame) -> str:
-    """Return the digest of a table's columns and rows, in order."""
-    rows: list[list[Any]] = [
-        [None if pd.isna(cell) else str(cell) for cell in row] for row in table.to_numpy(object)
-    ]
-    text = json.dumps([[*map(str, table.columns)], rows])
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+def _digest(rows: pd.DataFrame) -> str:
+    """Return the digest of names and contents of all rows, in order."""
+    named = rows["stimulus"].astype(str).tolist()
+    times = rows["time"].tolist() if "time" in rows else []
+    return digest_of([named, rows["digest"].astype(str).tolist(), times], 32)

@@ -11,13 +11,19 @@ Snakemake deletes a job's output (the manifest) before it starts the job, also w
 killed after its artifact was committed but before Snakemake noted it. A twin of the manifest,
 ``.manifest.json``, survives that: ``adopt`` finds it, checks the recipe and every digest, and
 puts the manifest back, so that nothing finished is computed twice.
+
+A stage that takes hours may keep its draft over a kill: it lays its arrays out whole, writes them
+block by block, and calls ``save`` after each with what it needs to go on. The next process finds
+that in ``resumed``, if the recipe is still the same.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,7 +42,11 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 TWIN = ".manifest.json"
+PROGRESS = ".progress.json"
 FORMAT = 1
+CLOCK_NS = 2_000_000_000
+"""How much the clocks of a file server and of this machine may differ, ns."""
+
 SHARD_BYTES = 64 << 20
 CHUNK_BYTES = 1 << 20
 
@@ -90,11 +100,38 @@ class Recipe:
 
 
 class Draft:
-    """An artifact in the making: a private folder and the writers for its parts."""
+    """An artifact in the making: a private folder and the writers for its parts.
 
-    def __init__(self, path: Path) -> None:
+    Attributes
+    ----------
+    path
+        The private folder.
+    resumed
+        What a process that was killed had last saved of this draft; None: a fresh one.
+    """
+
+    def __init__(self, path: Path, recipe: Mapping[str, Any]) -> None:
         self.path = path
         self.notes: dict[str, Any] = {}
+        self._recipe = recipe
+        self._synced_ns = 0
+        self.resumed: Any = self._saved()
+
+    def save(self, state: Any) -> None:
+        """Keep the draft over a kill from here on, with what is needed to go on (JSON-like)."""
+        started = time.time_ns()
+        sync(self.path, since_ns=self._synced_ns)
+        self._synced_ns = started - CLOCK_NS
+        text = _dumps({"recipe": self._recipe, "state": state})
+        _write_atomically(self.path / PROGRESS, text)
+
+    def _saved(self) -> Any:
+        try:
+            found = json.loads((self.path / PROGRESS).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        same = isinstance(found, dict) and found.get("recipe") == json.loads(_dumps(self._recipe))
+        return found["state"] if same else None
 
     def note(self, **values: Any) -> None:
         """Add JSON-like facts to the provenance record (counts, throughput, warnings)."""
@@ -114,10 +151,8 @@ class Draft:
         """Write a table as ``<name>.parquet``."""
         table.to_parquet(self.file(f"{name}.parquet"), index=False, compression="zstd")
 
-    def write_dataset(
-        self, name: str, dataset: xr.Dataset, *, along: str, append: bool = False
-    ) -> None:
-        """Write (or append to) a sharded zarr v3 group ``<name>.zarr``.
+    def write_dataset(self, name: str, dataset: xr.Dataset, *, along: str) -> None:
+        """Write a sharded zarr v3 group ``<name>.zarr``.
 
         Parameters
         ----------
@@ -126,26 +161,82 @@ class Draft:
         dataset
             Variables with named dimensions, coordinates and ``units`` in their attributes.
         along
-            The dimension that is cut into chunks, as the part will be read: ``stimulus`` for
-            features, ``unit`` for solvers. The other dimensions stay whole.
-        append
-            Append along ``along`` to what was written before. The first block decides the
-            shards; blocks of the same power of two rows fill them exactly.
+            The dimension that is cut into chunks, as the part will be read: ``unit`` for
+            solvers, ``sample`` for training. The other dimensions stay whole.
         """
-        path = self.file(f"{name}.zarr")
-        # zarr v3 specifies variable-length strings, and not numpy's fixed-length ones.
-        text = {key: _as_text(v) for key, v in dataset.variables.items() if _is_text(v)}
-        dataset = dataset.assign({key: v for key, v in text.items() if key in dataset.data_vars})
-        dataset = dataset.assign_coords({k: v for k, v in text.items() if k in dataset.coords})
-        if append and path.exists():
-            dataset.to_zarr(path, append_dim=along, consolidated=False, zarr_format=3)
-            return
+        dataset = _with_plain_text(dataset)
         encoding = {
             str(key): _chunking(variable, along)
             for key, variable in dataset.variables.items()
             if variable.ndim and variable.size and variable.dtype.kind not in "OUT"
         }
+        path = self.file(f"{name}.zarr")
         dataset.to_zarr(path, mode="w", consolidated=False, zarr_format=3, encoding=encoding)
+
+    def lay_out(
+        self,
+        name: str,
+        variables: Mapping[str, tuple[tuple[str, ...], tuple[int, ...]]],
+        coords: Mapping[str, Any],
+        attrs: Mapping[str, Any],
+        *,
+        rows: int,
+    ) -> None:
+        """Create a zarr v3 group of float32 arrays at their full size, to be filled in blocks.
+
+        Parameters
+        ----------
+        name
+            Name of the part.
+        variables
+            Variable -> its dimensions and shape; the first dimension is the one that is filled.
+        coords
+            Coordinates, as xarray takes them.
+        attrs
+            Attributes of the group; :meth:`describe` may replace them later.
+        rows
+            Rows of a shard, a power of two: blocks of as many rows are written once each.
+        """
+        import dask.array as da
+        import xarray as xr
+
+        empty = {
+            key: (dims, da.zeros(shape, chunks=-1, dtype="float32"))
+            for key, (dims, shape) in variables.items()
+        }
+        dataset = _with_plain_text(xr.Dataset(empty, coords=coords, attrs=dict(attrs)))
+        encoding: dict[str, Any] = {}
+        for key, (_, shape) in variables.items():
+            row_bytes = max(1, 4 * math.prod(shape[1:]))
+            chunk = min(rows, 1 << (max(1, CHUNK_BYTES // row_bytes).bit_length() - 1))
+            encoding[key] = {"chunks": (chunk, *shape[1:]), "shards": (rows, *shape[1:])}
+            encoding[key] |= {"fill_value": math.nan}  # what is lost must not read as zeros
+        path = self.file(f"{name}.zarr")
+        shutil.rmtree(path, ignore_errors=True)
+        dataset.to_zarr(
+            path, mode="w", compute=False, consolidated=False, zarr_format=3, encoding=encoding
+        )
+
+    def write_rows(self, name: str, start: int, values: Mapping[str, Any]) -> None:
+        """Fill rows of arrays that were laid out, from row ``start`` on."""
+        import zarr
+
+        group = zarr.open_group(self.path / f"{name}.zarr", mode="r+", zarr_format=3)
+        for key, rows in values.items():
+            group[key][start : start + len(rows)] = rows
+
+    def describe(self, name: str, **attrs: str) -> None:
+        """Set attributes of a group that was laid out."""
+        import zarr
+
+        zarr.open_group(self.path / f"{name}.zarr", mode="r+", zarr_format=3).attrs.update(attrs)
+
+
+def _with_plain_text(dataset: xr.Dataset) -> xr.Dataset:
+    # zarr v3 specifies variable-length strings, and not numpy's fixed-length ones.
+    text = {key: _as_text(v) for key, v in dataset.variables.items() if _is_text(v)}
+    dataset = dataset.assign({key: v for key, v in text.items() if key in dataset.data_vars})
+    return dataset.assign_coords({k: v for k, v in text.items() if k in dataset.coords})
 
 
 def _is_text(variable: xr.Variable) -> bool:
@@ -165,7 +256,6 @@ def _chunking(variable: xr.Variable, along: str) -> dict[str, tuple[int, ...]]:
     shape = dict(zip(map(str, variable.dims), variable.shape, strict=True))
     axis = along if along in shape else next(iter(shape))
     row_bytes = max(1, variable.nbytes // max(1, shape[axis]))
-    # A power of two, so that appended blocks of a power of two rows are whole chunks and shards.
     chunk = min(shape[axis], 1 << (max(1, CHUNK_BYTES // row_bytes).bit_length() - 1))
     shard = chunk * min(max(1, SHARD_BYTES // (chunk * row_bytes)), -(-shape[axis] // chunk))
     chunks = tuple(chunk if dim == axis else size for dim, size in shape.items())
@@ -280,14 +370,20 @@ def adopt(target: Target, recipe: Recipe) -> bool:
 
 @contextmanager
 def create(target: Target, recipe: Recipe) -> Iterator[Draft]:
-    """Open a draft; commit it on leaving the block, or throw it away on an exception."""
+    """Open a draft; commit it on leaving the block.
+
+    On an exception it is thrown away, unless the stage has saved it to go on with it later.
+    """
     draft_path = target.path.with_name(f".{target.path.name}.partial")
-    shutil.rmtree(draft_path, ignore_errors=True)
-    draft_path.mkdir(parents=True)
-    draft, meter = Draft(draft_path), Meter()
+    draft, meter = Draft(draft_path, recipe.describe(target)), Meter()
+    if draft.resumed is None:
+        shutil.rmtree(draft_path, ignore_errors=True)
+        draft_path.mkdir(parents=True)
     try:
         yield draft
-        parts = {part.name: part_digest(part) for part in sorted(draft_path.iterdir())}
+        own = (PROGRESS, TWIN, MANIFEST)  # a kill in mid-commit leaves some of them
+        names = sorted(part.name for part in draft_path.iterdir() if part.name not in own)
+        parts = {name: part_digest(draft_path / name) for name in names}
         manifest = {
             "format": FORMAT,
             "digest": combine(parts.items()),
@@ -299,8 +395,10 @@ def create(target: Target, recipe: Recipe) -> Iterator[Draft]:
         for name in (TWIN, MANIFEST):
             _write_atomically(draft_path / name, _dumps(manifest))
         sync(draft_path)
+        (draft_path / PROGRESS).unlink(missing_ok=True)
     except BaseException:
-        shutil.rmtree(draft_path, ignore_errors=True)
+        if not (draft_path / PROGRESS).exists():
+            shutil.rmtree(draft_path, ignore_errors=True)
         raise
     put_in_place(draft_path, target.path, own=(TWIN, MANIFEST))
 

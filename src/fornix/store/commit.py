@@ -9,10 +9,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def sync(folder: Path) -> None:
-    """Flush every file of a folder to the disk, so that the rename can't outrun the contents."""
+def sync(folder: Path, *, since_ns: int = 0) -> None:
+    """Flush a folder's files to the disk, so that what is said of them can't outrun them.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    since_ns
+        Only files that were written after this time, ns since the epoch.
+    """
     for path in folder.rglob("*"):
-        if path.is_file():
+        if path.is_file() and path.stat().st_mtime_ns >= since_ns:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
 

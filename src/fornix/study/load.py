@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from fornix.errors import FornixError, did_you_mean
+from fornix.study.axes import expand_axes
 from fornix.study.problems import describe
 from fornix.study.study import Study
 
@@ -60,7 +61,7 @@ def parse_study(
         problem = f"a study is a mapping of sections, but {found}"
         raise FornixError(problem, where=source, mend="start with `fornix new NAME`")
     _refuse_twins(lines, source)
-    raw = apply_variant(dict(raw), variant, source)
+    raw = expand_axes(apply_variant(dict(raw), variant, source))
     try:
         return Study.model_validate(raw)
     except ValidationError as error:

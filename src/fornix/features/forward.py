@@ -1,0 +1,470 @@
+"""Stream stimuli through a torch network: every layer that is asked for, in one forward pass.
+
+Decoding runs ahead of the network, in a thread or in processes; what is read of a batch is copied
+off the device while the next one is prepared. A block's batches depend on that block alone, so
+that a job that is resumed comes to the same numbers as one that wasn't.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from fornix.errors import FornixError
+from fornix.features.extractor import Context, Layers
+from fornix.features.layers import select_layers
+from fornix.features.readouts import layer_name, project, read
+from fornix.features.taps import Tap, capture, survey
+from fornix.study.compute import Compute
+from fornix.study.features.base import ModelSection, Readout
+
+PROBE = 3
+"""Copies of a stimulus in the pass that finds the layers: few dimensions are 3 by chance."""
+
+LARGEST = {"cpu": 32, "cuda": 256}
+"""Batches beyond which a forward pass gains nothing."""
+
+SHARE = 0.25
+"""Share of the memory that a batch may take; weights and written blocks need theirs."""
+
+AHEAD = 2
+"""Batches that are prepared while the network runs."""
+
+Rows = NDArray[np.intp]
+"""Positions, in a block, of the rows that one input of the network gives."""
+
+
+@dataclass
+class Call:
+    """The arguments of one forward pass, on the CPU.
+
+    Attributes
+    ----------
+    arguments
+        Keyword arguments of the network.
+    mask
+        (item, token), 1 where a token is read; None: all are.
+    seconds
+        Of sounds and clips: how long all tokens of a layer are together, s; else None.
+    """
+
+    arguments: dict[str, Any]
+    mask: torch.Tensor | None = None
+    span: float | None = None
+
+
+@dataclass
+class Batch:
+    """Some inputs of the network.
+
+    Attributes
+    ----------
+    calls
+        What goes before the layers' names (a prompt's name and a colon; mostly nothing) -> a
+        forward pass.
+    bins
+        Of sounds and clips on a time grid: for each input the start and end of each of its rows,
+        s from the input's start, float (row, 2). None: an input is a row.
+    """
+
+    calls: dict[str, Call]
+    bins: list[NDArray[np.float64]] | None = None
+
+
+class Prepare(Protocol):
+    """Makes batches of the table's rows; can be sent to another process."""
+
+    def plan(self, block: pd.DataFrame) -> list[list[Rows]]:
+        """Return groups of inputs that may share a batch, in the order to run them."""
+
+    def __call__(self, inputs: Sequence[pd.DataFrame]) -> Batch:
+        """Return one batch; each input's rows of the table are one frame."""
+
+
+@dataclass
+class Network:
+    """A model, and how to call it.
+
+    Attributes
+    ----------
+    model
+        The module whose parts can be tapped.
+    prepare
+        Makes its batches.
+    outputs
+        Runs it: (arguments, layers that are asked for) -> the layers that it names itself.
+    where
+        The section, for messages.
+    prefix
+        Tokens before those of a picture's places.
+    longest
+        Tokens of the longest text, None where inputs have one shape.
+    time_steps
+        Of clips: steps in time that the tokens of a layer come in, None where each token is one.
+    optional
+        Layers that ``outputs`` gives only when asked for by name.
+    """
+
+    model: torch.nn.Module
+    prepare: Prepare
+    outputs: Callable[[dict[str, Any], set[str]], dict[str, torch.Tensor]]
+    where: str
+    prefix: int = 0
+    longest: int | None = None
+    time_steps: int | None = None
+    optional: Sequence[str] = ()
+
+
+@dataclass
+class Found:
+    """What a probing pass found: every layer that can be asked for.
+
+    Attributes
+    ----------
+    standard
+        Layers that ``all`` stands for -> shape of one stimulus.
+    optional
+        Layers of the network's own that are computed when asked for.
+    taps
+        Outputs of modules.
+    item_bytes
+        Memory that one input takes in a forward pass, roughly.
+    """
+
+    standard: dict[str, tuple[int, ...]]
+    optional: dict[str, tuple[int, ...]]
+    taps: dict[str, Tap]
+    item_bytes: int
+
+    def choose(self, wanted: Any, where: str) -> list[str]:
+        """Return the layers that a section asks for, in the model's order."""
+        if wanted == "all":
+            return list(self.standard)
+        numbers = [one for one in wanted if isinstance(one, int)]
+        patterns = [one for one in wanted if not isinstance(one, int)]
+        chosen = set(select_layers([*self.standard], numbers, where=where)) if numbers else set()
+        names = list(dict.fromkeys([*self.standard, *self.optional, *self.taps]))
+        chosen |= set(select_layers(names, patterns, where=where)) if patterns else set()
+        return [name for name in names if name in chosen]
+
+
+def probe(network: Network, rows: pd.DataFrame, device: torch.device) -> Found:
+    """Run the network on copies of the first input to see what it gives."""
+    first = network.prepare.plan(rows.iloc[:1])[0][0]
+    batch = network.prepare([rows.iloc[first]] * PROBE)
+    call = next(iter(batch.calls.values()))
+    arguments = _on(call.arguments, device)
+    own: dict[str, torch.Tensor] = {}
+
+    def forward() -> None:
+        own.update(network.outputs(arguments, set()))
+
+    with torch.inference_mode():
+        taps = survey(network.model, forward, PROBE)
+        extra = network.outputs(arguments, set(network.optional)) if network.optional else {}
+    standard = {name: tuple(state.shape[1:]) for name, state in own.items()}
+    optional = {k: tuple(v.shape[1:]) for k, v in extra.items() if k not in standard}
+    sizes = [4 * int(np.prod(tap.shape)) for tap in taps.values()]
+    kept = sum(4 * int(np.prod(shape)) for shape in standard.values())
+    return Found(standard, optional, taps, kept + 4 * max(sizes, default=0) + 1)
+
+
+@dataclass
+class TorchExtractor:
+    """Reads the layers of a torch network."""
+
+    network: Network
+    section: ModelSection
+    rows: pd.DataFrame
+    context: Context
+    device: torch.device
+    _batch_size: int = field(default=0, init=False)
+
+    @cached_property
+    def found(self) -> Found:
+        """All layers of the network."""
+        return probe(self.network, self.rows, self.device)
+
+    @cached_property
+    def chosen(self) -> list[str]:
+        """Layers of the network that are asked for."""
+        return self.found.choose(self.section.layers, self.network.where)
+
+    @cached_property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Stored layers -> shape of one row."""
+        one = next(iter(self.network.prepare.plan(self.rows.iloc[:1])[0]))
+        batch = self.network.prepare([self.rows.iloc[one]])
+        return {name: values.shape[1:] for name, values in self._run(batch, None).items()}
+
+    @property
+    def batch_size(self) -> int:
+        """Inputs a forward pass."""
+        if not self._batch_size:
+            self._batch_size = self._sized()
+        return self._batch_size
+
+    def __call__(self, blocks: Iterable[pd.DataFrame], layers: Sequence[str]) -> Iterator[Layers]:
+        """Yield the named layers of each block."""
+        wanted = set(layers)
+        held: Layers | None = None
+        with _ahead(self.network.prepare, self._batches(blocks), self._workers()) as batches:
+            for piece, batch in batches:
+                found = self._run_smaller(piece, batch, wanted)
+                if held is None:
+                    held = {k: np.empty((piece.total, *v.shape[1:]), np.float32)
+                            for k, v in found.items()}  # fmt: skip
+                at = np.concatenate(piece.items)
+                for name in layers:
+                    held[name][at] = found[name]
+                self.context.advance(len(at))
+                if piece.last:
+                    yield {name: held[name] for name in layers}
+                    held = None
+
+    def _batches(self, blocks: Iterable[pd.DataFrame]) -> Iterator[_Piece]:
+        for block in blocks:
+            groups = self.network.prepare.plan(block)
+            size = self.batch_size
+            pieces = [
+                group[at : at + size] for group in groups for at in range(0, len(group), size)
+            ]
+            for at, items in enumerate(pieces):
+                last = at == len(pieces) - 1
+                yield _Piece(items, [block.iloc[one] for one in items], len(block), last)
+
+    def _workers(self) -> int:
+        wanted = self.context.resources.workers
+        if wanted == "auto":
+            return self.context.resources.threads if self.device.type == "cuda" else 0
+        return wanted
+
+    def _sized(self) -> int:
+        if self.section.batch_size != "auto":
+            return self.section.batch_size
+        memory = self.context.resources.memory_mb * 1e6
+        if self.device.type == "cuda":
+            memory = torch.cuda.mem_get_info(self.device)[0]
+        fits = int(memory * SHARE / self.found.item_bytes)
+        return min(LARGEST[self.device.type], 1 << max(0, fits.bit_length() - 1))
+
+    def _run_smaller(self, piece: _Piece, batch: Batch, wanted: set[str]) -> Layers:
+        """Run a batch; halve it for as long as the GPU's memory is too small for it."""
+        try:
+            return self._run(batch, wanted)
+        except torch.cuda.OutOfMemoryError:
+            if len(piece.items) == 1:
+                problem = "the GPU's memory is too small for one stimulus"
+                mend = "take precision: bfloat16, fewer layers, or device: cpu"
+                raise FornixError(problem, where=self.network.where, mend=mend) from None
+        torch.cuda.empty_cache()
+        self._batch_size = max(1, self.batch_size // 2)
+        half = len(piece.items) // 2
+        parts = []
+        for part in (slice(0, half), slice(half, None)):
+            smaller = replace(piece, items=piece.items[part], tables=piece.tables[part])
+            parts.append(self._run_smaller(smaller, self.network.prepare(smaller.tables), wanted))
+        return {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
+
+    def _run(self, batch: Batch, wanted: set[str] | None) -> Layers:
+        """Return what is asked for of a batch, by the names that it is stored under."""
+        found: Layers = {}
+        readouts = self.section.readouts
+        for before, call in batch.calls.items():
+            states = self._states(call)
+            mask = None if call.mask is None else call.mask.to(self.device)
+            for layer in self.chosen:
+                for readout in readouts:
+                    name = before + layer_name(layer, readout, readouts, states[layer].ndim)
+                    if name in found or (wanted is not None and name not in wanted):
+                        continue
+                    state = states[layer].float()
+                    values = self._read(state, readout, call, mask, batch.bins)
+                    found[name] = project(values, self.section.projection)
+        return found
+
+    def _read(
+        self,
+        state: torch.Tensor,
+        readout: Readout,
+        call: Call,
+        mask: torch.Tensor | None,
+        bins: list[NDArray[np.float64]] | None,
+    ) -> NDArray[np.float32]:
+        # A mask of tokens fits the layers that have these tokens, and no others.
+        fits = mask is not None and state.ndim == 3 and state.shape[1] == mask.shape[1]
+        if bins is None or call.span is None:
+            values = read(
+                state,
+                readout,
+                mask if fits else None,
+                prefix=self.network.prefix,
+                longest=self.network.longest if fits else None,
+            )
+        else:
+            values = self._on_grid(state, readout, call.span, bins)
+        found: NDArray[np.float32] = values.to("cpu", torch.float32).numpy()
+        return found
+
+    def _on_grid(
+        self,
+        state: torch.Tensor,
+        readout: Readout,
+        span: float,
+        bins: list[NDArray[np.float64]],
+    ) -> torch.Tensor:
+        """Read the tokens that fall into each row's stretch of time."""
+        if self.network.time_steps is not None and state.ndim == 3:
+            steps = self.network.time_steps
+            places = (state.shape[1] - self.network.prefix) // steps
+            state = state[:, -steps * places :].unflatten(1, (steps, places))
+            state = state.amax(2) if readout == "max" else state.mean(2)
+        if state.ndim == 2:
+            return torch.cat([one.expand(len(own), -1)
+                              for one, own in zip(state, bins, strict=True)])  # fmt: skip
+        middles = (np.arange(state.shape[1]) + 0.5) * span / state.shape[1]
+        parts = []
+        for one, own in zip(state, bins, strict=True):
+            for start, stop in own:
+                inside = np.flatnonzero((middles >= start) & (middles < stop))
+                if not inside.size:
+                    inside = np.abs(middles - (start + stop) / 2).argmin(keepdims=True)
+                some = one[torch.from_numpy(inside).to(one.device)]
+                parts.append(read(some[None], readout))
+        return torch.cat(parts)
+
+    def _states(self, call: Call) -> dict[str, torch.Tensor]:
+        network, precision = self.network, getattr(torch, self.section.precision)
+        taps = {k: v for k, v in self.found.taps.items() if k in self.chosen}
+        taps = {k: v for k, v in taps.items() if k not in self.found.standard}
+        arguments = _on(call.arguments, self.device)
+        with (
+            torch.inference_mode(),
+            torch.autocast(self.device.type, precision, enabled=precision != torch.float32),
+            capture(network.model, taps) as tapped,
+        ):
+            own = network.outputs(arguments, set(self.chosen))
+        return own | {name: value for name, value in tapped.items() if name not in own}
+
+
+@dataclass
+class _Piece:
+    """One batch of a block."""
+
+    items: list[Rows]
+    tables: list[pd.DataFrame]
+    total: int
+    last: bool
+
+
+def each_row(block: pd.DataFrame) -> list[list[Rows]]:
+    """Return the plan of a network that gives one row an input, in the table's order."""
+    return [[np.asarray([at]) for at in range(len(block))]]
+
+
+@contextmanager
+def _ahead(
+    prepare: Prepare, pieces: Iterator[_Piece], workers: int
+) -> Iterator[Iterator[tuple[_Piece, Batch]]]:
+    """Prepare batches while others run, in a thread or in processes, in order."""
+    if workers:
+        yield _by_processes(prepare, pieces, workers)
+        return
+    pool = ThreadPoolExecutor(1, "prepare")
+    try:
+        yield _by_thread(prepare, pieces, pool)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _by_thread(
+    prepare: Prepare, pieces: Iterator[_Piece], pool: ThreadPoolExecutor
+) -> Iterator[tuple[_Piece, Batch]]:
+    waiting: deque[tuple[_Piece, Future[Batch]]] = deque()
+    for piece in pieces:
+        waiting.append((piece, pool.submit(prepare, piece.tables)))
+        if len(waiting) > AHEAD:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    for first, future in waiting:
+        yield first, future.result()
+
+
+def _by_processes(
+    prepare: Prepare, pieces: Iterator[_Piece], workers: int
+) -> Iterator[tuple[_Piece, Batch]]:
+    # Spawned, not forked: threads that hold locks (torch's, zarr's) don't survive a fork.
+    listed = list(pieces)
+    loader = torch.utils.data.DataLoader(
+        _Prepared(prepare, [piece.tables for piece in listed]),
+        batch_size=None,
+        num_workers=workers,
+        multiprocessing_context="spawn",
+        prefetch_factor=AHEAD,
+    )
+    yield from zip(listed, loader, strict=True)
+
+
+@dataclass
+class _Prepared(torch.utils.data.Dataset[Batch]):
+    prepare: Prepare
+    tables: list[list[pd.DataFrame]]
+
+    def __len__(self) -> int:
+        return len(self.tables)
+
+    def __getitem__(self, at: int) -> Batch:
+        return self.prepare(self.tables[at])
+
+
+def _on(arguments: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    return {
+        key: value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
+        for key, value in arguments.items()
+    }
+
+
+def torch_device(resources: Compute) -> torch.device:
+    """Return where the model runs.
+
+    Raises
+    ------
+    FornixError
+        If a GPU is asked for and there is none.
+    """
+    there = torch.cuda.is_available()
+    if resources.device == "cuda" and not there:
+        problem = "device: cuda is asked for, but torch sees no GPU"
+        mend = "take device: auto or cpu, or a build of torch for your GPU"
+        raise FornixError(problem, where="compute.device", mend=mend)
+    return torch.device("cuda" if there and resources.device != "cpu" else "cpu")
+
+
+@contextmanager
+def settings(threads: int) -> Iterator[None]:
+    """Fix what decides the order of torch's sums, and put it back afterwards."""
+    # cuBLAS reads this when the GPU is first used, and is deterministic only with it.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    tf32 = torch.backends.cudnn.allow_tf32
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1], warn_only=warn_only)
+        torch.backends.cudnn.allow_tf32 = tf32

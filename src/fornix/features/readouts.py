@@ -1,0 +1,159 @@
+"""What is kept of a layer: one vector a stimulus, or the tokens as a grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.random_projection import SparseRandomProjection
+
+from fornix.errors import FornixError
+from fornix.study.features.base import Projection, Readout
+
+CLASS_TOKENS = ("cls_token", "class_embedding", "class_token")
+"""How vision models name the parameter that becomes their class token."""
+
+
+def layer_name(layer: str, readout: Readout, readouts: Sequence[Readout], ndim: int) -> str:
+    """Return the name under which a readout of a layer is stored.
+
+    Examples
+    --------
+    >>> layer_name("block3", "cls", ["cls", "mean"], 3)
+    'block3@cls'
+    >>> layer_name("block3", "mean", ["mean"], 3)
+    'block3'
+    """
+    return f"{layer}@{readout}" if len(readouts) > 1 and ndim > 2 else layer
+
+
+def has_class_token(model: torch.nn.Module, tokenizer: Any | None = None) -> bool:
+    """Tell whether the first token of a model is a class token."""
+    if tokenizer is not None:
+        return tokenizer.cls_token_id is not None
+    names = (name.rpartition(".")[2] for name, _ in model.named_parameters())
+    return any(name in CLASS_TOKENS for name in names)
+
+
+def check_readouts(
+    readouts: Sequence[Readout], modality: str, model: Any, tokenizer: Any | None, *, where: str
+) -> None:
+    """Raise if a model has no token of the kind that a readout asks for.
+
+    Raises
+    ------
+    FornixError
+        For ``cls`` without a class token, ``last`` of pictures, ``flatten`` of texts, and
+        readouts named twice.
+    """
+    for readout in readouts:
+        mend = ""
+        if readout == "cls" and not has_class_token(model, tokenizer):
+            mend = "this model has no class token; take mean"
+            mend += ", or last for a decoder" if modality == "text" else ""
+        elif readout == "last" and modality == "image":
+            mend = "the last token of a picture is one patch in its corner; take mean or cls"
+        elif readout == "flatten" and modality == "text":
+            mend = "texts differ in length, so their tokens can't be laid side by side; take mean"
+        elif readouts.count(readout) > 1:
+            mend = "it is there twice; name it once"
+        if mend:
+            problem = f"the readout {readout} isn't defined for {type(model).__name__}"
+            raise FornixError(problem, where=f"{where}: readouts", mend=mend)
+
+
+def read(
+    state: torch.Tensor,
+    readout: Readout,
+    mask: torch.Tensor | None = None,
+    *,
+    prefix: int = 0,
+    longest: int | None = None,
+) -> torch.Tensor:
+    """Read one layer of a batch.
+
+    Parameters
+    ----------
+    state
+        (stimulus, token, feature); maps (stimulus, channel, row, column), whose places are read;
+        or (stimulus, feature), left as it is.
+    readout
+        ``mean`` and ``max`` over tokens (special ones such as the class token included) or
+        places; ``cls`` the first and ``last`` the last token that counts; ``flatten`` all side
+        by side; ``tokens`` all as a grid.
+    mask
+        (stimulus, token), 1 where a token counts, 0 for padding; None: all count.
+    prefix
+        Tokens before those of a picture's places, which ``tokens`` leaves out where the rest
+        makes a square.
+    longest
+        Tokens to which ``tokens`` pads with zeros, so that texts have one shape.
+
+    Returns
+    -------
+    torch.Tensor
+        (stimulus, feature), or for ``tokens`` (stimulus, token, feature) or (stimulus, row,
+        column, feature).
+
+    Examples
+    --------
+    >>> read(torch.tensor([[[1.0], [3.0], [9.0]]]), "mean", torch.tensor([[1, 1, 0]]))
+    tensor([[2.]])
+    """
+    if state.ndim <= 2:
+        return state.reshape(len(state), -1)
+    if readout == "flatten":
+        return state.flatten(1)
+    if state.ndim == 4:
+        if readout == "tokens":
+            return state.permute(0, 2, 3, 1)
+        return state.mean((2, 3)) if readout != "max" else state.amax((2, 3))
+    if state.ndim > 4:
+        return read(state.flatten(2).transpose(1, 2), readout)
+    if mask is None:
+        mask = torch.ones(state.shape[:2], dtype=torch.long, device=state.device)
+    counts = mask[..., None].bool()
+    if readout in ("cls", "last"):
+        rows = torch.arange(len(state), device=state.device)
+        places = torch.arange(state.shape[1], device=state.device)
+        last = torch.where(mask.bool(), places, -1).amax(1)
+        return state[rows, last if readout == "last" else torch.zeros_like(last)]
+    if readout == "tokens":
+        return _grid(state.masked_fill(~counts, 0), prefix, longest)
+    if readout == "max":
+        return state.masked_fill(~counts, -torch.inf).amax(1)
+    return state.masked_fill(~counts, 0).sum(1) / counts.sum(1)
+
+
+def _grid(state: torch.Tensor, prefix: int, longest: int | None) -> torch.Tensor:
+    if longest is not None:
+        return torch.nn.functional.pad(state, (0, 0, 0, longest - state.shape[1]))
+    side = round((state.shape[1] - prefix) ** 0.5)
+    if side > 1 and side**2 == state.shape[1] - prefix:
+        return state[:, prefix:].unflatten(1, (side, side))
+    return state
+
+
+def project(values: NDArray[np.float32], projection: Projection | None) -> NDArray[np.float32]:
+    """Return values (row, ..., feature) with fewer features, by a sparse random projection.
+
+    Distances between rows are kept up to a few percent (Li, Hastie & Church 2006, KDD 287);
+    the matrix is scikit-learn's, with density 1 / sqrt(feature).
+    """
+    if projection is None or values.shape[-1] <= projection.n_components:
+        return values
+    matrix = _matrix(values.shape[-1], projection.n_components, projection.seed)
+    flat = values.reshape(-1, values.shape[-1])
+    found = np.ascontiguousarray((matrix @ flat.T).T, dtype=np.float32)
+    return found.reshape(*values.shape[:-1], projection.n_components)
+
+
+@lru_cache(maxsize=8)
+def _matrix(n_features: int, n_components: int, seed: int) -> Any:
+    empty = np.zeros((1, n_features), dtype=np.float32)
+    fitted = SparseRandomProjection(n_components, random_state=seed).fit(empty)
+    return fitted.components_.astype(np.float32)

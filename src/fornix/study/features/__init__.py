@@ -1,0 +1,1 @@
+"""``features``: what models make of the stimuli, one module a kind of section."""
