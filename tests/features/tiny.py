@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pandas as pd
+import soundfile
 import torch
 import transformers
 from PIL import Image
@@ -61,6 +64,47 @@ def texts(sentences: Sequence[str] = tuple(SENTENCES)) -> pd.DataFrame:
             "digest": "x",
         }
     )
+
+
+def sounds(folder: Path, seconds: Sequence[float] = (0.5, 0.8, 0.5)) -> pd.DataFrame:
+    """Write sounds of noise, 16 kHz, and return their stimulus table."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    names = [f"sound{i}.wav" for i in range(len(seconds))]
+    for name, duration in zip(names, seconds, strict=True):
+        samples = 0.1 * rng.standard_normal(round(duration * 16_000))
+        soundfile.write(folder / name, samples, 16_000, subtype="FLOAT")
+    return _files(names, "audio")
+
+
+def clips(folder: Path, n_frames: Sequence[int] = (4, 4), rate: int = 4) -> pd.DataFrame:
+    """Write clips of lossless noise, 32 x 32 pixels, and return their stimulus table."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    names = [f"clip{i}.mkv" for i in range(len(n_frames))]
+    for name, count in zip(names, n_frames, strict=True):
+        with av.open(str(folder / name), "w") as container:
+            stream = container.add_stream("ffv1", rate=rate)
+            stream.width = stream.height = 32
+            stream.pix_fmt = "bgr0"
+            for _ in range(count):
+                pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+    return _files(names, "video")
+
+
+def frames_of(path: Path, count: int) -> list[Any]:
+    """Return the first frames of a clip."""
+    with av.open(str(path)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    return frames[:count]
+
+
+def _files(names: Sequence[str], modality: str) -> pd.DataFrame:
+    table = pd.DataFrame({"stimulus": names, "modality": modality, "path": names, "text": None})
+    return table.assign(digest=[f"digest of {name}" for name in names])
 
 
 def _save(folder: Path, model: Any, *parts: Any) -> Path:
@@ -163,6 +207,91 @@ def clip(folder: Path) -> Path:
     return _save(folder, transformers.CLIPModel(config), byte_pairs(ends=True), processor)
 
 
+def pictured(folder: Path, config: Any, kind: Any = None) -> Path:
+    """Write a model of pictures of 32 x 32 pixels."""
+    torch.manual_seed(1)
+    model = kind(config) if kind else transformers.AutoModel.from_config(config)
+    size = {"height": 32, "width": 32}
+    return _save(folder, model, transformers.ViTImageProcessorPil(size=size))
+
+
+def worded(folder: Path, config: Any) -> Path:
+    """Write a causal model of texts."""
+    torch.manual_seed(1)
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    return _save(folder, model, byte_pairs())
+
+
+def sounding(folder: Path, config: Any, extractor: Any) -> Path:
+    """Write a model of sounds."""
+    torch.manual_seed(1)
+    return _save(folder, transformers.AutoModel.from_config(config), extractor)
+
+
+CONV = {"conv_dim": (16, 16), "conv_kernel": (10, 8), "conv_stride": (10, 8)}
+CONV |= {"num_feat_extract_layers": 2, "num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2}
+DECODER = {**BLOCKS, "vocab_size": 300, "max_position_embeddings": 64, "num_key_value_heads": 1}
+
+
+def _clap(folder: Path) -> Path:
+    config = transformers.ClapConfig(
+        text_config={**BLOCKS, "vocab_size": 300},
+        audio_config={
+            "spec_size": 64, "num_mel_bins": 16, "patch_size": 4, "patch_stride": (4, 4),
+            "patch_embeds_hidden_size": 8, "hidden_size": 16, "depths": [1, 1],
+            "num_attention_heads": [2, 2], "window_size": 4, "enable_fusion": False,
+            "num_hidden_layers": 2,
+        },
+        projection_dim=8,
+    )  # fmt: skip
+    extractor = transformers.ClapFeatureExtractor(
+        feature_size=16, sampling_rate=16_000, max_length_s=1, hop_length=250, fft_window_size=512,
+        truncation="rand_trunc", padding="repeatpad",
+    )  # fmt: skip
+    return sounding(folder, config, extractor)
+
+
+def _video(folder: Path, config: Any, **processing: Any) -> Path:
+    torch.manual_seed(1)
+    _save(folder, transformers.AutoModel.from_config(config))
+    found = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
+    found |= {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, **processing}
+    (folder / "video_preprocessor_config.json").write_text(json.dumps(found))
+    return folder
+
+
+RAW = transformers.Wav2Vec2FeatureExtractor(sampling_rate=16_000)
+MEL = {"feature_size": 16, "chunk_length": 2, "n_fft": 400}
+
 MAKERS = {
     "vit": vit, "resnet": resnet, "convnext": convnext, "bert": bert, "gpt2": gpt2, "clip": clip,
+    "deit": lambda f: pictured(f, transformers.DeiTConfig(**VISION)),
+    "beit": lambda f: pictured(f, transformers.BeitConfig(**VISION, use_mask_token=False)),
+    "dinov2": lambda f: pictured(f, transformers.Dinov2Config(**VISION)),
+    "dinov3": lambda f: pictured(f, transformers.DINOv3ViTConfig(**VISION, num_register_tokens=2)),
+    "siglip": lambda f: pictured(f, transformers.SiglipVisionConfig(**VISION),
+                                 transformers.SiglipVisionModel),
+    "llama": lambda f: worded(f, transformers.LlamaConfig(**DECODER)),
+    "qwen": lambda f: worded(f, transformers.Qwen2Config(**DECODER)),
+    "neox": lambda f: worded(f, transformers.GPTNeoXConfig(
+        **BLOCKS, vocab_size=300, max_position_embeddings=64)),
+    "wav2vec2": lambda f: sounding(f, transformers.Wav2Vec2Config(**BLOCKS, **CONV), RAW),
+    "hubert": lambda f: sounding(f, transformers.HubertConfig(**BLOCKS, **CONV), RAW),
+    "whisper": lambda f: sounding(
+        f,
+        transformers.WhisperConfig(
+            d_model=16, encoder_layers=2, decoder_layers=1, encoder_attention_heads=2,
+            decoder_attention_heads=2, encoder_ffn_dim=32, decoder_ffn_dim=32, num_mel_bins=16,
+            max_source_positions=100, vocab_size=60, pad_token_id=0, bos_token_id=1,
+            eos_token_id=2, decoder_start_token_id=1,
+        ),
+        transformers.WhisperFeatureExtractor(**MEL),
+    ),
+    "clap": _clap,
+    "videomae": lambda f: _video(f, transformers.VideoMAEConfig(
+        **VISION, num_frames=4, tubelet_size=2)),
+    "vjepa2": lambda f: _video(f, transformers.VJEPA2Config(
+        **BLOCKS, crop_size=32, patch_size=16, frames_per_clip=4, pred_hidden_size=16,
+        pred_num_attention_heads=2, pred_num_hidden_layers=1, mlp_ratio=2)),
 }  # fmt: skip
+"""Tiny checkpoints, written once a session."""

@@ -1,0 +1,86 @@
+"""Sounds and clips on a grid of time: a row for each step of each stimulus."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fornix.progress import track
+from fornix.study.base import digest_of
+
+Rows = NDArray[np.intp]
+SLACK = 1e-6
+"""Steps that a stimulus may be too short for its last row, so that rounding makes no row."""
+
+
+def duration_of(path: Path, modality: str) -> float:
+    """Return how long a sound or clip is, s."""
+    if modality == "audio":
+        from fornix.features.sounds import sound_duration
+
+        return sound_duration(path)
+    from fornix.features.clips import clip_info
+
+    return clip_info(path).duration
+
+
+def frames_table(stimuli: pd.DataFrame, root: Path, rate: float) -> pd.DataFrame:
+    """Return one line a step of time of each stimulus.
+
+    Parameters
+    ----------
+    stimuli
+        Sounds and clips, lines of the stimulus table.
+    root
+        Folder that their paths start from.
+    rate
+        Steps a second.
+
+    Returns
+    -------
+    DataFrame
+        The columns of ``stimuli``, and ``time``: where each step begins, s from the stimulus'
+        onset. Its digest is that of the stimulus with the rate.
+    """
+    parts = []
+    for row in track(stimuli.to_dict("records"), "durations of stimuli"):
+        duration = duration_of(root / str(row["path"]), str(row["modality"]))
+        count = max(1, math.ceil(duration * rate - SLACK))
+        row |= {"digest": digest_of([row["digest"], rate], 32)}
+        parts.append(pd.DataFrame([row]).loc[[0] * count].assign(time=np.arange(count) / rate))
+    return pd.concat(parts, ignore_index=True)
+
+
+def pieces(block: pd.DataFrame, window: float) -> list[Rows]:
+    """Group rows into pieces of stimuli that begin at multiples of a window.
+
+    Parameters
+    ----------
+    block
+        Lines of :func:`frames_table`, in order.
+    window
+        Longest piece, s.
+
+    Returns
+    -------
+    list
+        Positions in the block; rows of one piece are of one stimulus and one window.
+    """
+    number = np.floor(block["time"].to_numpy(float) / window + 1e-9).astype(int)
+    stimulus = block["stimulus"].astype(str).to_numpy()
+    new = (stimulus[1:] != stimulus[:-1]) | (number[1:] != number[:-1])
+    return list(np.split(np.arange(len(block)), np.flatnonzero(new) + 1))
+
+
+def by_length(inputs: Sequence[Rows], stretches: Sequence[tuple[float, float]]) -> list[list[Rows]]:
+    """Group inputs of the same length, s, so that none of a batch has to be padded."""
+    groups: dict[Any, list[Rows]] = {}
+    for one, (start, stop) in zip(inputs, stretches, strict=True):
+        groups.setdefault(round(stop - start, 4), []).append(one)
+    return list(groups.values())
