@@ -107,7 +107,7 @@ class Network:
     where
         The section, for messages.
     prefix
-        Tokens before those of a picture's places.
+        Of pictures: tokens before those of their places; else None.
     longest
         Tokens of the longest text, None where inputs have one shape.
     time_steps
@@ -120,7 +120,7 @@ class Network:
     prepare: Prepare
     outputs: Callable[[dict[str, Any], set[str]], dict[str, torch.Tensor]]
     where: str
-    prefix: int = 0
+    prefix: int | None = None
     longest: int | None = None
     time_steps: int | None = None
     optional: Sequence[str] = ()
@@ -327,7 +327,7 @@ class TorchExtractor:
         """Read the tokens that fall into each row's stretch of time."""
         if self.network.time_steps is not None and state.ndim == 3:
             steps = self.network.time_steps
-            places = (state.shape[1] - self.network.prefix) // steps
+            places = state.shape[1] // steps
             state = state[:, -steps * places :].unflatten(1, (steps, places))
             state = state.amax(2) if readout == "max" else state.mean(2)
         if state.ndim == 2:

@@ -32,7 +32,7 @@ from fornix.features.forward import Network, Prepare, TorchExtractor, settings, 
 from fornix.features.layers import matches
 from fornix.features.modality import only_modality, require
 from fornix.features.picture_inputs import prepare_pictures
-from fornix.features.readouts import check_readouts, has_class_token
+from fornix.features.readouts import check_readouts, prefix_tokens
 from fornix.features.stimulus_rows import stimulus_rows
 from fornix.features.text_inputs import Texts, Words, load_tokenizer, longest_sequence
 from fornix.study.features.huggingface import HuggingFaceFeatures
@@ -87,20 +87,20 @@ def build_network(
     if maps is None:
         maps = section.layers != "all" and any(_may_be(one, MAPS) for one in asked)
     head = section.layers != "all" and any(matches(LOGITS, [one]) for one in asked)
-    loaded = load_model(section, folder, modality, notes, head=head, maps=maps)
+    reads = "text" if modality == "word" else modality
+    loaded = load_model(section, folder, reads, notes, head=head, maps=maps)
     network = Network(
         model=loaded.base,
         prepare=_Nothing(),
-        outputs=partial(outputs, loaded, modality, where),
+        outputs=partial(outputs, loaded, reads, where),
         where=where,
         optional=tuple(name for name, there in ((MAPS, maps), (LOGITS, head)) if there),
     )
     network.prepare = _prepare(section, folder, loaded, modality, rows, context, network)
     tokenizer = getattr(network.prepare, "tokenizer", None)
-    reads = "text" if modality == "word" else modality
     check_readouts(section.readouts, reads, loaded.base, tokenizer, where=where)
-    if tokenizer is None and has_class_token(loaded.base):
-        network.prefix = 1 + int(getattr(loaded.base.config, "num_register_tokens", 0) or 0)
+    if modality == "image":
+        network.prefix = prefix_tokens(loaded.base)
     if section.compile:
         loaded.model.compile()
     return network

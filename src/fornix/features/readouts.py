@@ -39,6 +39,13 @@ def has_class_token(model: torch.nn.Module, tokenizer: Any | None = None) -> boo
     return any(name in CLASS_TOKENS for name in names)
 
 
+def prefix_tokens(model: Any) -> int:
+    """Return how many tokens of a vision model come before those of the picture's places."""
+    registers = int(getattr(model.config, "num_register_tokens", 0) or 0)
+    distilled = any(name.endswith("distillation_token") for name, _ in model.named_parameters())
+    return has_class_token(model) + registers + distilled
+
+
 def check_readouts(
     readouts: Sequence[Readout], modality: str, model: Any, tokenizer: Any | None, *, where: str
 ) -> None:
@@ -71,7 +78,7 @@ def read(
     readout: Readout,
     mask: torch.Tensor | None = None,
     *,
-    prefix: int = 0,
+    prefix: int | None = None,
     longest: int | None = None,
 ) -> torch.Tensor:
     """Read one layer of a batch.
@@ -89,7 +96,7 @@ def read(
         (stimulus, token), 1 where a token counts, 0 for padding; None: all count.
     prefix
         Tokens before those of a picture's places, which ``tokens`` leaves out where the rest
-        makes a square.
+        makes a square; None: tokens aren't places.
     longest
         Tokens to which ``tokens`` pads with zeros, so that texts have one shape.
 
@@ -129,9 +136,11 @@ def read(
     return state.masked_fill(~counts, 0).sum(1) / counts.sum(1)
 
 
-def _grid(state: torch.Tensor, prefix: int, longest: int | None) -> torch.Tensor:
+def _grid(state: torch.Tensor, prefix: int | None, longest: int | None) -> torch.Tensor:
     if longest is not None:
         return torch.nn.functional.pad(state, (0, 0, 0, longest - state.shape[1]))
+    if prefix is None:
+        return state
     side = round((state.shape[1] - prefix) ** 0.5)
     if side > 1 and side**2 == state.shape[1] - prefix:
         return state[:, prefix:].unflatten(1, (side, side))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,21 +120,29 @@ class Words:
         """
         words = self.passages[passage]
         first = max(0, position - self.context)
-        while True:
-            before = " ".join(words[first:position])
-            start = len(before) + 1 if before else 0
-            text = f"{before} {words[position]}" if before else words[position]
-            with quiet():
-                found = self.tokenizer(text, return_offsets_mapping=True)
-            if self.limit is None or len(found["input_ids"]) <= self.limit or first == position:
-                break
-            # Halfway to the word: a few rounds, whatever the lengths of its neighbours.
-            first = position if position - first < 2 else first + (position - first + 1) // 4 + 1
+        found, start = self._tokens(words, first, position)
+        if self.limit is not None and len(found["input_ids"]) > self.limit:
+            # A word is a token at least; of the rest, the fewest are left out that have to be.
+            few = range(max(first, position - self.limit), position + 1)
+            first = few[bisect_left(few, True, key=lambda at: self._fits(words, at, position))]
+            found, start = self._tokens(words, first, position)
         own = [int(b > start and b > a) for a, b in found["offset_mapping"]]
         if not any(own):  # a word that the tokenizer knows nothing of
             own[-1] = 1
         limit = self.limit or len(own)
         return found["input_ids"][:limit], own[:limit]
+
+    def _tokens(self, words: Sequence[str], first: int, position: int) -> tuple[Any, int]:
+        """Return the tokens of some words, and where the last of them begins in their text."""
+        before = " ".join(words[first:position])
+        text = f"{before} {words[position]}" if before else words[position]
+        with quiet():
+            return self.tokenizer(text, return_offsets_mapping=True), len(before) + bool(before)
+
+    def _fits(self, words: Sequence[str], first: int, position: int) -> bool:
+        if self.limit is None or first == position:
+            return True
+        return len(self._tokens(words, first, position)[0]["input_ids"]) <= self.limit
 
 
 def padded(tokens: Sequence[Sequence[int]], padding: int) -> tuple[torch.Tensor, torch.Tensor]:
