@@ -13,7 +13,6 @@ from fornix.dag.code import code_of
 from fornix.dag.graph import Graph
 from fornix.errors import FornixError, did_you_mean
 from fornix.study.base import digest_of
-from fornix.study.features import HuggingFaceFeatures
 from fornix.study.fits import ClassifierFit, RidgeFit, RsaFit
 from fornix.study.responses import RdmResponses
 
@@ -57,11 +56,10 @@ def check(graph: Graph) -> Iterator[str]:
         for note in index.checks:
             yield f"datasets.{name}: {note['level']}: {note['where']}: {note['text']}"
     for name, features in graph.study.features.items():
-        if isinstance(features, HuggingFaceFeatures):
-            from fornix.features.hub import available
+        if getattr(features, "model", None) is not None:
+            from fornix.features.available import available
 
-            available(features)
-            yield f"features.{name}: {features.model} can be loaded"
+            yield f"features.{name}: {available(features)} can be loaded"
     for name, responses in graph.study.responses.items():
         if responses.dataset in indexes:
             yield from _check_responses(graph, name, indexes[responses.dataset])
@@ -94,11 +92,14 @@ def _check_responses(graph: Graph, name: str, index: Index) -> Iterator[str]:
     where = f"responses.{name}"
     if isinstance(section, RdmResponses):
         return
-    suffix = {"fmri": "bold", "eeg": "eeg"}[section.kind]
+    suffix = {"fmri": "bold"}.get(section.kind, section.kind)
     recordings = select_recordings(
         index.recordings, section.select, suffix=suffix, where=f"{where}.select"
     )
     events = index.events[index.events["recording"].isin(recordings["recording"])]
+    if getattr(section, "continuous", False):
+        yield f"{where}: {len(recordings)} recordings, every volume a sample, {len(events)} events"
+        return
     events = select_events(events, section.events, where=f"{where}.events")
     conditions = events["trial_type"].nunique()
     yield f"{where}: {len(recordings)} recordings, {len(events)} events, {conditions} conditions"

@@ -26,6 +26,7 @@ from fornix.study.claims import (
     Greater,
     Near,
     ScoreSelect,
+    Trend,
 )
 
 SUPPORTED, REFUTED, UNTESTABLE = "supported", "not supported", "not testable here"
@@ -253,6 +254,29 @@ def _best(claim: Best, scores: pd.DataFrame, intervals: object) -> tuple[bool, s
     return wins == len(means), numbers, len(found)
 
 
+def _trend(claim: Trend, scores: pd.DataFrame, intervals: object) -> tuple[bool, str, int]:
+    found = select(scores, claim.scores)
+    order = list(dict.fromkeys(found["target"]))
+    if len(order) < 3:
+        msg = f"a trend needs three targets, and there are {len(order)}"
+        raise _Untestable(msg)
+    means = found.pivot_table(index="subject", columns="target", values="value")[order]
+    third = max(1, len(order) // 3)
+    change = means.iloc[:, -third:].mean(axis=1) - means.iloc[:, :third].mean(axis=1)
+    numbers = f"from the first to the last {third} of {len(order)}: {_list(change)}"
+    if claim.direction == "flat":
+        return abs(float(change.mean())) < claim.by, f"{numbers}; less than {claim.by:g}", len(found)
+    signed = change if claim.direction == "rises" else -change
+    agree = int((signed >= max(claim.by, np.finfo(float).tiny)).sum())
+    numbers += f"; {claim.direction} by {claim.by:g} or more in {agree} of {len(signed)}"
+    holds = agree == len(signed)
+    if len(signed) >= MANY:
+        t = stats.ttest_1samp(signed, 0, alternative="greater")
+        numbers += f"; t({len(signed) - 1}) = {t.statistic:.2f}, {_p(t.pvalue)}"
+        holds = bool(t.pvalue < claim.alpha and signed.mean() >= claim.by)
+    return holds, numbers, len(found)
+
+
 _TESTS: dict[type[Any], Callable[..., tuple[bool, str, int]]] = {
     AboveChance: _above_chance,
     AtChance: _at_chance,
@@ -260,6 +284,7 @@ _TESTS: dict[type[Any], Callable[..., tuple[bool, str, int]]] = {
     Near: _near,
     Greater: _greater,
     Best: _best,
+    Trend: _trend,
 }
 
 

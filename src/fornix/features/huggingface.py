@@ -28,7 +28,8 @@ from fornix.errors import FornixError
 from fornix.features import hub
 from fornix.features.checkpoints import Loaded, load_model
 from fornix.features.extractor import Context
-from fornix.features.forward import Network, Prepare, TorchExtractor, settings, torch_device
+from fornix.features.devices import settings, torch_device
+from fornix.features.forward import Network, Prepare, TorchExtractor
 from fornix.features.layers import matches
 from fornix.features.modality import only_modality, require
 from fornix.features.picture_inputs import prepare_pictures
@@ -81,8 +82,7 @@ def build_network(
     modality = modality_of(section, rows, where)
     folder = hub.locate(section)
     notes = context.notes
-    if folder is not None and hub.revision(section) is None and hub.local_folder(section) is None:
-        notes.append(f"{section.model}: no revision is pinned; commit {folder.name} was used")
+    hub.note_revision(section, folder, notes)
     asked = [one for one in section.layers if isinstance(one, str)]
     if maps is None:
         maps = section.layers != "all" and any(_may_be(one, MAPS) for one in asked)

@@ -122,7 +122,7 @@ def read(
     if state.ndim > 4:
         return read(state.flatten(2).transpose(1, 2), readout)
     if mask is None:
-        mask = torch.ones(state.shape[:2], dtype=torch.long, device=state.device)
+        return _read_all(state, readout, prefix)
     counts = mask[..., None].bool()
     if readout in ("cls", "last"):
         rows = torch.arange(len(state), device=state.device)
@@ -134,6 +134,15 @@ def read(
     if readout == "max":
         return state.masked_fill(~counts, -torch.inf).amax(1)
     return state.masked_fill(~counts, 0).sum(1) / counts.sum(1)
+
+
+def _read_all(state: torch.Tensor, readout: Readout, prefix: int | None) -> torch.Tensor:
+    """Read a layer all of whose tokens count, as those of pictures do: without any copy."""
+    if readout == "tokens":
+        return _grid(state, prefix, None)
+    if readout in ("cls", "last"):
+        return state[:, 0 if readout == "cls" else -1]
+    return state.amax(1) if readout == "max" else state.mean(1)
 
 
 def _grid(state: torch.Tensor, prefix: int | None, longest: int | None) -> torch.Tensor:

@@ -12,7 +12,7 @@ from fornix.study.base import Glob, Name, Section
 class ScoreSelect(Section):
     """Rows of the score table; patterns match whole values, null takes any."""
 
-    fit: Name = Field(description="a name in fits")
+    fit: Name = Field(description="a name in fits or analyses")
     metric: str = Field(description="metric, as in the table")
     target: Glob | None = Field(None, description="pattern of the target")
     unit: Glob | None = Field(None, description="pattern of the unit or region")
@@ -78,6 +78,20 @@ class Best(ClaimBase):
     winner: str = Field(description="the target that should win, as in the table")
 
 
+class Trend(ClaimBase):
+    """How scores change over the targets, in the order of the table: a model's layers by depth.
+
+    The change is the mean over the last third of the targets less that over the first third. To
+    rise or fall it must be at least ``by``, in every subject (and by a t-test against 0 from six
+    on); to be flat, its mean over subjects must be smaller.
+    """
+
+    test: Literal["trend"] = Field(description="scores change with depth, or don't")
+    scores: ScoreSelect = Field(description="rows of the score table, three targets or more")
+    direction: Literal["rises", "falls", "flat"] = Field("rises", description="how they change")
+    by: float = Field(0.0, ge=0, description="smallest change that counts, in units of the metric")
+
+
 Claim = Annotated[
-    AboveChance | AtChance | AtLeast | Near | Greater | Best, Field(discriminator="test")
+    AboveChance | AtChance | AtLeast | Near | Greater | Best | Trend, Field(discriminator="test")
 ]

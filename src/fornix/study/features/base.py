@@ -59,7 +59,7 @@ class Projection(Section):
     seed: int = Field(0, ge=0, description="seed of the projection")
 
 
-class ModelSection(FeatureSection):
+class NetworkSection(FeatureSection):
     """What every pretrained network has."""
 
     SPEED: ClassVar[frozenset[str]] = frozenset({"parts", "batch_size", "compile"})
@@ -69,6 +69,17 @@ class ModelSection(FeatureSection):
         "pretrained", description="random: the untrained twin, drawn from the seed"
     )
     seed: int = Field(0, ge=0, description="seed of a random init")
+    batch_size: int | Literal["auto"] = Field(
+        "auto", description="stimuli a forward pass; auto: as many as memory_mb holds"
+    )
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="of the forward pass; features are stored as float32"
+    )
+
+
+class ModelSection(NetworkSection):
+    """What every network has whose layers are read."""
+
     readouts: list[Readout] = Field(
         ["mean"],
         min_length=1,
@@ -77,12 +88,6 @@ class ModelSection(FeatureSection):
     )
     projection: Projection | None = Field(
         None, description="sparse random projection of each layer, to cap its size"
-    )
-    batch_size: int | Literal["auto"] = Field(
-        "auto", description="stimuli a forward pass; auto: as many as memory_mb holds"
-    )
-    precision: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="of the forward pass; features are stored as float32"
     )
     compile: bool = Field(False, description="torch.compile: slow to start, faster on a GPU")
 
