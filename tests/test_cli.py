@@ -178,6 +178,37 @@ def test_a_stage_is_run_with_its_section_and_one_thread(fornix, monkeypatch):
     assert recipe["versions"] == job.code.versions
 
 
+def test_a_models_layers_are_listed(fornix, tmp_path):
+    import transformers
+
+    config = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config |= {"intermediate_size": 32, "image_size": 32, "patch_size": 8}
+    transformers.ViTConfig(**config).save_pretrained(tmp_path / "vit")
+    status, out, err = fornix("features", "--list", str(tmp_path / "vit"), "--untrained")
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == "layers: all (4)"
+    assert lines[2].split()[:5] == ["1", "block1", "17", "x", "16"]
+    assert any(line.split()[:4] == ["attention2", "17", "x", "34"] for line in lines)
+    (dense,) = [line for line in lines if line.split()[:1] == ["layers.1.mlp.fc1"]]
+    assert dense.split()[1:] == ["17", "x", "32", "2.1", "KiB", "Linear", "544", "parameters"]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--list", "no/such/folder"], "there is no model folder"),
+        (["--list", "vitt", "--untrained"], "did you mean 'vit'"),
+        (["--list", "vit", "--kind", "tim"], "timm"),
+        ([], "STUDY and NAME are needed"),
+    ],
+)
+def test_models_that_cannot_be_listed(fornix, words, complaint):
+    status, out, err = fornix("features", *words)
+    assert (status, out) == (2, "")
+    assert complaint in err
+
+
 def test_an_artifact_is_shown(fornix, project):
     with create(Target(project / "made"), Recipe("fit", {"kind": "ridge"}, {})) as draft:
         draft.write_json("a.json", 1)

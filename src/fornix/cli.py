@@ -22,6 +22,7 @@ STAGES = {
     "features": "run one model over the stimuli",
     "fit": "fit one model to one subject",
     "evaluate": "score one fit",
+    "analyse": "measure features themselves",
     "report": "write the page and the tables of a study",
 }
 
@@ -69,8 +70,12 @@ def parser() -> argparse.ArgumentParser:
     plan.set_defaults(run=_plan)
     for name, text in STAGES.items():
         more = "One job of a study, by hand; the jobs above it must be done."
-        stage = with_study(name, text, more)
-        stage.add_argument("name", metavar="NAME", help="name in the study's section")
+        if name == "features":
+            stage = command(name, text, f"{more} With --list: print a model's layers instead.")
+            _with_list(stage)
+        else:
+            stage = with_study(name, text, more)
+            stage.add_argument("name", metavar="NAME", help="name in the study's section")
         if name in ("preprocess", "fit"):
             stage.add_argument("--subject", required=True, help="label, without 'sub-'")
         stage.set_defaults(run=_stage, stage=name)
@@ -83,7 +88,34 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _with_list(stage: argparse.ArgumentParser) -> None:
+    """Add what ``fornix features`` takes: a study and a name, or a model to list."""
+    stage.add_argument("study", metavar="STUDY", type=Path, nargs="?", help="study file (YAML)")
+    stage.add_argument("name", metavar="NAME", nargs="?", help="name in the study's section")
+    stage.add_argument("--variant", help="one of the study's named variants")
+    stage.add_argument("--list", metavar="MODEL", help="print layers, shapes and sizes of a model")
+    stage.add_argument("--kind", default="auto", help="--list: huggingface, timm, onnx, ...")
+    stage.add_argument("--modality", help="--list: image, text, audio, video or image+text")
+    stage.add_argument("--revision", help="--list: revision on the hub")
+    stage.add_argument("--untrained", action="store_true", help="--list: no weights are needed")
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    from fornix.features.listing import list_layers
+
+    settings = {key: getattr(arguments, key) for key in ("modality", "revision")}
+    settings = {key: value for key, value in settings.items() if value is not None}
+    settings |= {"init": "random"} if arguments.untrained else {}
+    print(list_layers(arguments.list, arguments.kind, settings))
+
+
 def _stage(arguments: argparse.Namespace) -> None:
+    if getattr(arguments, "list", None):
+        _list(arguments)
+        return
+    if arguments.study is None or arguments.name is None:
+        problem, mend = "STUDY and NAME are needed", "or --list MODEL; see fornix features -h"
+        raise FornixError(problem, where="fornix features", mend=mend)
     from importlib import import_module
 
     from fornix.dag.graph import Graph

@@ -241,20 +241,22 @@ def test_real_modules_are_followed():
 
 def test_the_study_stays_apart_by_sections():
     """A stage imports the module of its section only, so another section's edit spares it."""
-    found = code_of("fornix.study.features").modules
+    found = code_of("fornix.study.features.gabor").modules
     assert "fornix.study.base" in found
-    assert not {"fornix.study.fits", "fornix.study.responses", "fornix.study.study"} & set(found)
+    others = {"fits", "responses", "study", "features.union", "features.huggingface"}
+    assert not {f"fornix.study.{name}" for name in others} & set(found)
 
 
-@pytest.mark.parametrize("path", sorted(REAL.glob("study/*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(REAL.glob("study/**/*.py")), ids=lambda path: path.stem)
 def test_descriptions_of_the_real_sections_do_not_count(path, tmp_path, monkeypatch):
     """Every description of a study's settings is changed: no digest may follow."""
-    module = f"fornix.study.{path.stem}".removesuffix(".__init__")
+    inside = path.relative_to(REAL).with_suffix("").as_posix()
+    module = f"fornix.{inside.replace('/', '.')}".removesuffix(".__init__")
     before = code_of(module)
     shutil.copytree(REAL / "study", tmp_path / "fornix" / "study")
     for name in ("__init__.py", "errors.py"):
         shutil.copy(REAL / name, tmp_path / "fornix" / name)
-    for one in (tmp_path / "fornix" / "study").glob("*.py"):
+    for one in (tmp_path / "fornix" / "study").rglob("*.py"):
         tree = Reworded().visit(ast.parse(one.read_text(encoding="utf-8")))
         one.write_text(ast.unparse(tree), encoding="utf-8")
     monkeypatch.setattr(code, "SOURCE", tmp_path / "fornix")

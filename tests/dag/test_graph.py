@@ -133,3 +133,52 @@ def test_a_local_folder_of_a_model_counts_by_its_content(tmp_path):
     second = graph(features__vit=section).find("features", "vit")
     assert first.folder == second.folder
     assert first.params["inputs"] != second.params["inputs"]
+
+
+VIT = {"kind": "huggingface", "dataset": "shapes", "model": "vit", "init": "random"}
+
+
+def test_checkpoints_are_an_axis():
+    section = VIT | {"model": "org/model", "init": "pretrained", "checkpoint": ["step1", "step-20"]}
+    found = graph(features__vit=section, fits__one__features=["gabor", "vit"])
+    assert {"vit_step1", "vit_step_20"} < {job.name for job in found.of("features")}
+    needs = set(found.find("fit", "one", "01").needs)
+    assert needs == {"responses", "features/gabor", "features/vit_step1", "features/vit_step_20"}
+    sections = [found.find("features", name).section for name in ("vit_step1", "vit_step_20")]
+    assert [one.checkpoint for one in sections] == ["step1", "step-20"]
+    assert len({job.folder for job in found.of("features")}) == 4
+
+
+def test_a_section_that_reads_anothers_texts_needs_it():
+    captions = {"kind": "captions", "dataset": "shapes", "model": "org/blip"}
+    reader = VIT | {"model": "bert", "source": "captions"}
+    found = graph(features__reader=reader, features__captions=captions)
+    job = found.find("features", "reader")
+    assert job.needs["source/captions"] is found.find("features", "captions")
+    other = graph(features__reader=reader, features__captions=captions | {"prompt": "a photo of"})
+    assert other.find("features", "reader").folder != job.folder
+    with pytest.raises(FornixError, match="no features named 'caption'"):
+        graph(features__reader=reader | {"source": "caption"}, features__captions=captions)
+
+
+def test_parts_share_the_stimuli_and_change_no_folder():
+    whole = graph(features__vit=VIT)
+    split = graph(features__vit=VIT | {"parts": 3})
+    job = split.find("features", "vit")
+    assert job.folder == whole.find("features", "vit").folder
+    parts = [one for key, one in job.needs.items() if key.startswith("part/")]
+    assert [one.section.part for one in parts] == ["1/3", "2/3", "3/3"]
+    assert [one.name for one in parts] == ["vit.1of3", "vit.2of3", "vit.3of3"]
+    assert len({one.folder for one in [job, *parts]}) == 4
+
+
+def test_a_model_file_counts_by_its_content(tmp_path):
+    path = tmp_path / "net.onnx"
+    (tmp_path / "beside.onnx").write_bytes(b"another")
+    path.write_bytes(b"one")
+    section = {"kind": "onnx", "dataset": "shapes", "model": str(path)}
+    first = graph(features__net=section).find("features", "net").params["inputs"]
+    (tmp_path / "beside.onnx").write_bytes(b"a change that is no business of this job")
+    assert graph(features__net=section).find("features", "net").params["inputs"] == first
+    path.write_bytes(b"two")
+    assert graph(features__net=section).find("features", "net").params["inputs"] != first

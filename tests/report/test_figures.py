@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fornix.report.figures import canvas, decoding, encoding, maps, rsa
+from fornix.report.figures import canvas, contributions, decoding, encoding, maps, rsa
 
 
 def svg(picture):
@@ -129,3 +129,20 @@ def test_long_names_keep_their_ends():
     assert len(found) <= 26
     assert found.startswith("vision_model")
     assert found.endswith("mlp.fc2")
+
+
+def test_own_contributions_have_a_panel_a_space(material):
+    table = material.scores
+    one = table[(table["fit"] == "encoding") & (table["target"] == "gabor/level1")]
+    own = [one.assign(metric="unique_r2", target=name) for name in ("shape", "tone")]
+    joint = one.assign(target="joint-tone", value=0.99)
+    material.scores = pd.concat([table, *own, joint])
+    (picture,) = contributions.draw(material, "encoding")
+    assert picture.title == "Own contributions"
+    assert "shape: " in picture.alt
+    assert "tone: " in picture.alt
+    drawn = encoding.draw(material, "encoding", "shuffled", with_maps=False)
+    assert "Own contributions" in [one.title for one in drawn]
+    # What predicts best without a space is no layer.
+    assert not any("joint" in one.alt for one in drawn)
+    assert contributions.draw(material, "shuffled") == []

@@ -12,14 +12,15 @@ from pydantic.fields import FieldInfo
 from fornix.study.scores import Evaluation
 from fornix.study.study import Study
 
-UNITS = re.compile(r"\b(s|Hz|mm|MB|µV|pixels|cycles/pixel|deg)\b|units of the|share of")
+UNITS = re.compile(r"\b(s|Hz|mm|MB|µV|pixels|cycles/pixel|deg|dB|tokens|bins)\b|units of|share of")
 """A unit as a word of its own: ``cut-off, Hz``, ``share of variance``."""
 
 PURE_NUMBERS = {
     # seeds and names of things that are counted in themselves
-    "seed", "permutations", "batch_size", "inner_splits", "grid", "threads",
+    "seed", "permutations", "batch_size", "parts", "inner_splits", "grid", "threads",
+    "layers", "ranks", "k", "epochs", "resample", "directions", "pca", "lobes", "context",
     # probabilities, exponents, strengths
-    "alpha", "alphas", "confidence", "regularization",
+    "alpha", "alphas", "confidence", "power", "regularization", "l1", "learning_rate",
 }  # fmt: skip
 """Numeric settings without a unit; counts (``n_*``) needn't be listed."""
 

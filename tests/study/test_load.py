@@ -59,7 +59,11 @@ def test_defaults_are_filled_in(small, study_file):
         ((BETAS, f"{BETAS} select: {{subject: [01]}},"), 5, ["select.subject.0: should be text:"]),
         ((BETAS, f"{BETAS} select: {{subject: [sub-1]}},"), 5, ["a BIDS label", "without 'sub-'"]),
         ((BETAS, f"{BETAS} high_pass: .nan,"), 5, ["high_pass: should be a finite number"]),
-        ((BETAS, f"{BETAS} samples: {{method: lsx}},"), 5, ["'block', 'trial', 'lsa' or 'lss'"]),
+        (
+            (BETAS, f"{BETAS} samples: {{method: lsx}},"),
+            5,
+            ["'block', 'trial', 'lsa', 'lss' or 'volumes'"],
+        ),
         ((BETAS, "betas: {kind: eeg, tmin: 1,"), 5, ["betas: tmin (1.0 s) must come before tmax"]),
         (("dataset: data}\nfits", "dataset: dta}\nfits"), 7, ["no dataset named 'dta'", "'data'?"]),
         (("responses: betas", "responses: beta"), 9, ["fits.encoding.responses: there is no"]),

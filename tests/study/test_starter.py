@@ -45,7 +45,7 @@ def test_the_examples_in_its_comments_are_right(tmp_path):
     vit, _, rest = tail.partition("\n\n")
     body = "\n".join(line.removeprefix("#") for line in vit.splitlines())
     path.write_text(f"{head}  vit:\n{body}\n\n{rest}", encoding="utf-8")
-    assert load_study(path).features["vit"].pooling == "cls"
+    assert load_study(path).features["vit"].readouts == ["cls"]
     comments = [line.removeprefix("#     ") for line in text.splitlines()]
     local = comments[comments.index("source: local") :][:3]
     remote = comments[comments.index("source: openneuro") :][:4]

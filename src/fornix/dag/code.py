@@ -24,6 +24,8 @@ DISTRIBUTIONS = {
     "PIL": "pillow",
     "bids": "pybids",
     "mne_bids": "mne-bids",
+    "moten": "pymoten",
+    "open_clip": "open_clip_torch",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
 }
@@ -33,7 +35,10 @@ BENEATH = {
     "himalaya": ("numpy", "scipy"),
     "mne": ("numpy", "scipy"),
     "nilearn": ("numpy", "scipy", "scikit-learn", "nibabel"),
+    "open_clip_torch": ("torch", "timm", "torchvision", "ftfy"),
+    "scikit-image": ("numpy", "scipy"),
     "scikit-learn": ("numpy", "scipy"),
+    "timm": ("torch", "torchvision"),
     "transformers": ("torch", "numpy", "tokenizers"),
 }
 """Libraries beneath a library that decide its numbers as well."""

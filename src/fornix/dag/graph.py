@@ -18,11 +18,15 @@ from fornix.errors import FornixError, did_you_mean
 from fornix.ingest.listing import Listing, scan
 from fornix.study.base import Section, Select, digest_of
 from fornix.study.datasets import Dataset, OpenNeuroDataset, RdmDataset, SimulatedDataset
+from fornix.study.features.union import Features
 from fornix.study.paths import expand
 from fornix.study.scores import Evaluation
 from fornix.study.study import Study
 
-STAGES = ("simulate", "fetch", "ingest", "preprocess", "features", "fit", "evaluate", "report")
+STAGES = (
+    *("simulate", "fetch", "ingest", "preprocess", "features"),
+    *("fit", "evaluate", "analyse", "report"),
+)
 FOLDERS = {
     "simulate": "datasets",
     "fetch": "datasets",
@@ -31,9 +35,10 @@ FOLDERS = {
     "features": "features",
     "fit": "fits",
     "evaluate": "scores",
+    "analyse": "analyses",
     "report": "reports",
 }
-REFERENCES = ("dataset", "responses", "features")
+REFERENCES = ("dataset", "responses", "features", "source")
 """Keys of a section that name other sections: their digests count, not their names."""
 
 
@@ -153,6 +158,8 @@ class Graph:
             self._responses(name)
         for name in study.fits:
             self._fit(name)
+        for name in study.analyses:
+            self._analysis(name)
         self._report()
 
     def of(self, stage: str, name: str | None = None) -> Iterator[Job]:
@@ -238,14 +245,17 @@ class Graph:
         section: Section,
         *,
         needs: Mapping[str, Job],
+        above: Mapping[str, Job] | None = None,
         subject: str | None = None,
         seed: int = 0,
         **rest: Any,
     ) -> Job:
+        """Add a job; ``above`` are the needs whose settings count, by default all of them."""
         own = {k: v for k, v in _identity(section).items() if k not in REFERENCES}
         # Subjects share their settings: one digest, one folder, a subfolder each.
-        above = {k.removesuffix(f"/{job.subject}"): job.settings for k, job in needs.items()}
-        settings = digest_of({"section": own, "above": above, "seed": seed})
+        counted = needs if above is None else above
+        shared = {k.removesuffix(f"/{job.subject}"): job.settings for k, job in counted.items()}
+        settings = digest_of({"section": own, "above": shared, "seed": seed})
         folder = self.cache / FOLDERS[stage] / f"{name}-{settings}"
         if subject is not None:
             folder /= f"sub-{subject}"
@@ -282,7 +292,7 @@ class Graph:
     def _responses(self, name: str) -> None:
         section = self.study.responses[name]
         ingest = self.find("ingest", section.dataset)
-        suffix = {"fmri": "bold", "eeg": "eeg"}.get(section.kind, section.kind)
+        suffix = {"fmri": "bold"}.get(section.kind, section.kind)
         select = getattr(section, "select", Select())
         for subject in self.subjects(section.dataset, suffix, select):
             self._job(
@@ -297,23 +307,58 @@ class Graph:
 
     def _features(self, name: str) -> None:
         section = self.study.features[name]
-        model = getattr(section, "model", None)
-        contents: tuple[tuple[str, str], ...] = ()
-        if model is not None and (folder := expand(model, where=f"features.{name}")).is_dir():
-            listing = scan(folder, self.cache / "listings")
-            contents = ((f"model:{folder.name}", listing.digest[:12]),)
-        self._job(
+        source = getattr(section, "source", None)
+        if ("features", name, None) in self.jobs:  # another's source, made before it
+            return
+        if source is not None:
+            self._features(source)
+        shared = {
+            "ingest": self.find("ingest", section.dataset),
+            **self._maker(section.dataset),
+            **({f"source/{source}": self.find("features", source)} if source else {}),
+        }
+        shares = [f"{i + 1}/{section.parts}" for i in range(section.parts)]
+        parts = [
+            self._features_job(
+                f"{name}.{share.replace('/', 'of')}",
+                section.model_copy(update={"parts": 1, "part": share}),
+                shared,
+            )
+            for share in (shares if section.parts > 1 else [])
+        ]
+        # The parts' rows are taken over, as those of any earlier artifact are.
+        self._features_job(name, section, shared | {f"part/{job.name}": job for job in parts})
+
+    def _features_job(self, name: str, section: Features, needs: Mapping[str, Job]) -> Job:
+        above = {key: job for key, job in needs.items() if not key.startswith("part/")}
+        return self._job(
             "features",
             name,
             section,
-            needs={
-                "ingest": self.find("ingest", section.dataset),
-                **self._maker(section.dataset),
-            },
+            needs=needs,
+            above=above,
             roots={"root": self.root(section.dataset)},
-            contents=contents,
+            contents=self._weights(section, name),
             kind=f"fornix.features.{section.kind}",
         )
+
+    def _weights(self, section: Features, name: str) -> tuple[tuple[str, str], ...]:
+        """Return the digests of the local files that a section names."""
+        found = []
+        for key in ("model", "weights"):
+            written = getattr(section, key, None)
+            if not isinstance(written, str) or ":" in written:  # package:, hf-hub:
+                continue
+            path = expand(written, where=f"features.{name}.{key}")
+            if path.is_dir():
+                found.append((f"{key}:{path.name}", self._listing(path).digest[:12]))
+            elif path.is_file():
+                files = self._listing(path.parent, only=path.name).files
+                found.append((f"{key}:{path.name}", files[path.name][:12]))
+        return tuple(found)
+
+    def _listing(self, folder: Path, only: str | None = None) -> Listing:
+        return scan(folder, self.cache / "listings", only=only)
 
     def _fit(self, name: str) -> None:
         section = self.study.fits[name]
@@ -341,6 +386,19 @@ class Graph:
             kind=f"fornix.evaluation.{section.task}",
         )
 
+    def _analysis(self, name: str) -> None:
+        section = self.study.analyses[name]
+        features = {f"features/{one}": self.find("features", one) for one in section.features}
+        dataset = self.study.features[section.features[0]].dataset
+        self._job(
+            "analyse",
+            name,
+            section,
+            needs={"ingest": self.find("ingest", dataset), **features},
+            seed=self.study.seed,
+            kind=f"fornix.analysis.{section.kind}",
+        )
+
     def _report(self) -> None:
         keys = {
             "ingest": "ingest/{name}",
@@ -348,6 +406,7 @@ class Graph:
             "features": "features/{name}",
             "fit": "fit/{name}/{subject}",
             "evaluate": "scores/{name}",
+            "analyse": "analyses/{name}",
         }
         needs = {
             keys[job.stage].format(name=job.name, subject=job.subject): job

@@ -113,7 +113,9 @@ def responses(material: Material) -> list[ResponseFacts]:
             for subject in attributes
         }
         table = pd.DataFrame([dict(one) for one in sizes.values()])
-        units = {"sample": "samples", "unit": "voxels", "channel": "channels", "time": "times"}
+        is_table = material.study.responses[name].kind == "timeseries"
+        units = {"sample": "samples", "unit": "regions" if is_table else "voxels"}
+        units |= {"channel": "channels", "time": "times"}
         units |= {"stimulus": "stimuli", "session": "sessions"}
         facts = [("subjects", f"{len(attributes):,}")]
         facts += [(f"{units[d]} a subject", _range(table[d])) for d in units if d in table]

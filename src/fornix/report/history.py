@@ -75,6 +75,7 @@ def nodes(material: Material) -> list[Node]:
     for name, features in study.features.items():
         detail = f"{features.kind}, {_cost(material, f'features/{name}')}"
         needs = [f"ingest/{features.dataset}"]
+        needs += [f"features/{one}" for one in [getattr(features, "source", None)] if one]
         boxes.append(Node(f"features/{name}", 2, name, detail, "features", needs))
     for name, fit in study.fits.items():
         needs = [f"responses/{fit.responses}"]
@@ -84,8 +85,13 @@ def nodes(material: Material) -> list[Node]:
         boxes.append(Node(f"fit/{name}", 3, name, detail, kind, needs))
         cost = _cost(material, f"scores/{name}")
         boxes.append(Node(f"scores/{name}", 4, "scores", cost, "scores", [f"fit/{name}"]))
+    for name, analysis in study.analyses.items():
+        detail = f"{analysis.kind}, {_cost(material, f'analyses/{name}')}"
+        needs = [f"features/{one}" for one in analysis.features]
+        boxes.append(Node(f"analyses/{name}", 3, name, detail, "fit", needs))
     claims = words.count(len(study.claims), "claim")
     every = [f"scores/{name}" for name in study.fits]
+    every += [f"analyses/{name}" for name in study.analyses]
     boxes.append(Node("report", 5, "report", claims, "report", every))
     return boxes
 

@@ -61,6 +61,10 @@ class Material:
         """Return what evaluation says about a fit: how it judged, notes, further numbers."""
         return dict(self.artifact(f"scores/{fit}").json("details.json"))
 
+    def analysis(self, name: str) -> Artifact:
+        """Return the artifact of an analysis of features."""
+        return self.artifact(f"analyses/{name}")
+
     def subjects(self, fit: str) -> list[str]:
         """Return the subjects of a fit."""
         return [key.split("/")[2] for key in self.keys(f"fit/{fit}/")]
@@ -78,14 +82,14 @@ class Material:
     def _collect(self, part: str, columns: list[str]) -> pd.DataFrame:
         tables = [
             self.artifact(key).table(part)
-            for key in self.keys("scores/")
+            for key in [*self.keys("scores/"), *self.keys("analyses/")]
             if f"{part}.parquet" in self.artifact(key).manifest["parts"]
         ]
         filled = [table for table in tables if len(table)]
         if not filled:
             return tables[0][columns] if tables else pd.DataFrame(columns=columns)
         joined = pd.concat(filled, ignore_index=True).assign(study=self.study.name)
-        order = {name: i for i, name in enumerate(self.study.fits)}
+        order = {name: i for i, name in enumerate([*self.study.fits, *self.study.analyses])}
         joined = joined.assign(_fit=joined["fit"].map(order))
         # Rows of a fit keep the order of its layers and regions; subjects' come before the group's.
         joined = joined.assign(_group=joined["subject"] == GROUP).sort_values(

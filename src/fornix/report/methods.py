@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from fornix.report import analyses
 from fornix.study.datasets import Dataset, LocalDataset, OpenNeuroDataset, SimulatedDataset
-from fornix.study.features import ColumnFeatures, Features, GaborFeatures, PixelFeatures
-from fornix.study.fits import ClassifierFit, CrossValidation, Fit, RidgeFit
-from fornix.study.responses import EegResponses, FmriResponses, FmriSamples, Responses
+from fornix.study.fits import Align, ClassifierFit, CrossValidation, Fit, RidgeFit
+from fornix.study.responses import (
+    Cleaning,
+    EegResponses,
+    FmriResponses,
+    FmriSamples,
+    Responses,
+    TimeseriesResponses,
+)
 from fornix.study.study import Study
 
 
@@ -23,8 +30,9 @@ def sentences(study: Study, groups: Mapping[str, str]) -> list[tuple[str, str, s
     """
     found = [("dataset", name, dataset(one)) for name, one in study.datasets.items()]
     found += [("responses", name, responses(one)) for name, one in study.responses.items()]
-    found += [("features", name, features(one)) for name, one in study.features.items()]
+    found += [("features", name, one.describe()) for name, one in study.features.items()]
     found += [("fit", name, fit(one, groups.get(name, ""))) for name, one in study.fits.items()]
+    found += [("analysis", name, analyses.sentence(one)) for name, one in study.analyses.items()]
     draws = study.scores.permutations
     p = f"{draws} permutations of the exchangeable units for p" if draws else "no p-values"
     ceiling = "noise ceilings where repeats or subjects allow" if study.scores.ceiling else ""
@@ -52,15 +60,10 @@ def dataset(one: Dataset) -> str:
 def responses(one: Responses) -> str:
     """Say how brain data were prepared."""
     if isinstance(one, FmriResponses):
-        steps = [
-            f"smoothed by {one.smoothing_fwhm:g} mm" if one.smoothing_fwhm else "",
-            "detrended" if one.detrend else "",
-            f"high-pass filtered at {one.high_pass:g} Hz" if one.high_pass else "",
-            f"low-pass filtered at {one.low_pass:g} Hz" if one.low_pass else "",
-            "z-scored over each run" if one.standardize else "",
-        ]
-        cleaned = _and([step for step in steps if step]) or "not cleaned"
-        return f"BOLD of {one.dataset}, {cleaned}; {_samples(one.samples)}."
+        smoothed = f"smoothed by {one.smoothing_fwhm:g} mm" if one.smoothing_fwhm else ""
+        return f"BOLD of {one.dataset}, {_cleaned(one, smoothed)}; {_samples(one.samples)}."
+    if isinstance(one, TimeseriesResponses):
+        return f"time courses of regions of {one.dataset}, {_cleaned(one)}; every volume a sample."
     if isinstance(one, EegResponses):
         band = f"{one.l_freq or 0:g} to {one.h_freq:g} Hz" if one.h_freq else "unfiltered"
         base = "no baseline correction"
@@ -75,7 +78,20 @@ def responses(one: Responses) -> str:
     return f"the dissimilarity matrices of {one.dataset}, as they were measured."
 
 
+def _cleaned(one: Cleaning, before: str = "") -> str:
+    steps = [
+        before,
+        "detrended" if one.detrend else "",
+        f"high-pass filtered at {one.high_pass:g} Hz" if one.high_pass else "",
+        f"low-pass filtered at {one.low_pass:g} Hz" if one.low_pass else "",
+        "z-scored over each run" if one.standardize else "",
+    ]
+    return _and([step for step in steps if step]) or "not cleaned"
+
+
 def _samples(one: FmriSamples) -> str:
+    if one.method == "volumes":
+        return "every volume a sample"
     if one.method == "block":
         return f"one sample a block, the mean of its volumes {one.shift:g} s later"
     if one.method == "trial":
@@ -84,31 +100,21 @@ def _samples(one: FmriSamples) -> str:
     return f"single-trial responses by a GLM, {name}, {one.hrf} response, {one.noise} noise"
 
 
-def features(one: Features) -> str:
-    """Say what a model makes of the stimuli."""
-    if isinstance(one, ColumnFeatures):
-        combined = [*one.any_of, *one.stack]
-        return f"columns of the stimulus table ({', '.join([*one.columns, *combined])})."
-    if isinstance(one, PixelFeatures):
-        return f"{'colour' if one.colour else 'grey'} pixels, {one.size} by {one.size}."
-    if isinstance(one, GaborFeatures):
-        return (
-            f"Gabor energy at {one.n_levels} scales and {one.n_orientations} orientations, over "
-            f"{one.grid} by {one.grid} places."
-        )
-    start = "untrained " if one.init == "random" else ""
-    layers = "all layers" if one.layers == "all" else f"layers {', '.join(one.layers)}"
-    return f"{start}{one.model} (Hugging Face), {layers}, {one.pooling} over tokens."
-
-
 def fit(one: Fit, groups: str = "") -> str:
     """Say what was fitted, and how it was held out."""
     shuffled = " Control: stimuli or labels were shuffled." if one.shuffle else ""
     if isinstance(one, RidgeFit):
-        held_out = _folds(one.cv, groups) + ("; repeats averaged" if one.average_repeats else "")
+        averaged = one.average_repeats and one.align is None
+        held_out = _folds(one.cv, groups) + ("; repeats averaged" if averaged else "")
+        extras = [
+            _aligned(one.align) if one.align is not None else "",
+            f"{one.pca} principal components of each space" if one.pca else "",
+            "each space's own contribution by leaving it out" if one.joint else "",
+        ]
+        extra = "".join(f", {text}" for text in extras if text)
         return (
-            f"ridge regression from {_and(one.features)} to {one.responses}, one penalty a unit "
-            f"by {one.inner_splits}-fold inner cross-validation; {held_out}.{shuffled}"
+            f"ridge regression from {_and(one.features)} to {one.responses}{extra}, one penalty a "
+            f"unit by {one.inner_splits}-fold inner cross-validation; {held_out}.{shuffled}"
         )
     if isinstance(one, ClassifierFit):
         what = f"decoding of {one.label}"
@@ -124,6 +130,19 @@ def fit(one: Fit, groups: str = "") -> str:
         f"representational similarity: {one.distance} distances of {_and(one.features)} against "
         f"{one.responses}.{shuffled}"
     )
+
+
+def _aligned(one: Align) -> str:
+    how = {
+        "hrf": f"convolved with the HRF ({one.hrf})",
+        "lanczos": f"resampled by a Lanczos filter of {one.lobes} lobes",
+        "mean": "averaged over each sample's interval",
+        "sum": "summed over each sample's interval",
+        "last": "as the last event left them",
+    }[one.method]
+    if one.delays == [0.0]:
+        return how
+    return f"{how} and delayed by {_and([f'{delay:g}' for delay in one.delays])} s"
 
 
 def _folds(cv: CrossValidation, found: str) -> str:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 import fornix
 from fornix.evaluation.claims import REFUTED, SUPPORTED, UNTESTABLE
-from fornix.report import dag, data, history, methods, tables, words
+from fornix.report import analyses, dag, data, history, methods, tables, words
 from fornix.report.figures import decoding, encoding, rsa
 from fornix.report.figures.canvas import Picture
 from fornix.report.headlines import headlines
@@ -74,6 +74,7 @@ def render(material: Material, label: str = "") -> str:
         remarks=data.remarks(material),
         graph=Markup(dag.draw(history.nodes(material))),  # noqa: S704 - draw() escapes its texts
         fits=[_fit(material, name) for name in material.fits],
+        analyses=[analyses.part(material, name) for name in study.analyses],
         everything=tables.everything(material),
         provenance=history.provenance(material),
         versions=history.versions(material),

@@ -18,6 +18,20 @@ METRICS = {
     "spearman_rho": f"Spearman's {RHO}",
     "noise_ceiling_lower": "noise ceiling, lower bound",
     "noise_ceiling_upper": "noise ceiling, upper bound",
+    "cka": "CKA",
+    "cka_debiased": "debiased CKA",
+    "participation_ratio": "participation ratio",
+    "participation_ratio_unbiased": "participation ratio, unbiased",
+    "entropy_dimension": "entropy dimension",
+    "powerlaw_exponent": "power-law exponent",
+    "knn_accuracy": "accuracy, nearest neighbours",
+    "logistic_accuracy": "accuracy, logistic",
+    "kmeans_accuracy": "accuracy, k-means",
+    "explained_variance": "explained variance",
+    "l0": "latents on at once",
+    "dead_fraction": "share of dead latents",
+    "centre_correlation": "correlation of centres",
+    "centroid_norm": "nuclear norm of centroids",
 }
 
 

@@ -30,7 +30,8 @@ def run(
         The whole study.
     inputs
         ``ingest/<dataset>``, ``responses/<name>/<subject>``, ``features/<name>``,
-        ``fit/<fit>/<subject>`` and ``scores/<fit>``; ``study``: the resolved study file.
+        ``fit/<fit>/<subject>``, ``scores/<fit>`` and ``analyses/<name>``; ``study``: the resolved
+        study file.
     target
         The artifact.
     resources, subject, seed

@@ -48,7 +48,7 @@ responses:
       method: lsa       # block, trial, lsa (one GLM a run) or lss (one GLM a trial)
 
 # What models make of the stimuli, every layer in one pass.
-# kind: columns, pixels, gabor or huggingface.
+# kind: columns, pixels, gabor, huggingface, onnx, timm, words, ... (docs: Features)
 features:
   gabor:
     kind: gabor
@@ -60,7 +60,7 @@ features:
 #    kind: huggingface
 #    dataset: data
 #    model: google/vit-base-patch16-224     # hub name or local folder
-#    pooling: cls
+#    readouts: [cls]
 
 # Models between the two. kind: ridge (encoding), classifier (decoding) or rsa.
 fits:

@@ -7,11 +7,12 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from fornix.errors import did_you_mean
+from fornix.study.analyses import Analysis
 from fornix.study.base import Name, Section
 from fornix.study.claims import Claim
 from fornix.study.compute import Compute
 from fornix.study.datasets import Dataset, RdmDataset
-from fornix.study.features import Features
+from fornix.study.features.union import Features
 from fornix.study.fits import Fit
 from fornix.study.report import Report
 from fornix.study.responses import RdmResponses, Responses
@@ -48,6 +49,9 @@ class Study(Section):
     )
     features: dict[Name, Features] = Field({}, description="what models make of the stimuli")
     fits: dict[Name, Fit] = Field(description="models that join the two", min_length=1)
+    analyses: dict[Name, Analysis] = Field(
+        {}, description="what is asked of the features themselves, without brain data"
+    )
     scores: Scores = Field(default_factory=Scores, description="how fits are judged")
     claims: list[Claim] = Field([], description="sentences of the paper, and their tests")
     report: Report = Field(default_factory=Report, description="what the page shows")
@@ -64,27 +68,52 @@ class Study(Section):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Study:
-        def known(kind: str, name: str, names: dict[str, Any], *where: str | int) -> None:
-            if name not in names:
-                msg = f"there is no {kind} named '{name}'; {did_you_mean(name, names)}"
-                raise UnknownNameError(msg, where)
-
         for name, responses in self.responses.items():
             where = ("responses", name, "dataset")
-            known("dataset", responses.dataset, self.datasets, *where)
+            _known("dataset", responses.dataset, self.datasets, *where)
             is_rdm = isinstance(self.datasets[responses.dataset], RdmDataset)
             if is_rdm != isinstance(responses, RdmResponses):
                 msg = f"kind {responses.kind} and dataset '{responses.dataset}' don't fit"
                 msg += "; rdms responses come from an rdms dataset, and only they"
                 raise UnknownNameError(msg, where)
         for name, features in self.features.items():
-            known("dataset", features.dataset, self.datasets, "features", name, "dataset")
+            _known("dataset", features.dataset, self.datasets, "features", name, "dataset")
+            if (source := getattr(features, "source", None)) is not None:
+                _known("features", source, self.features, "features", name, "source")
+                if getattr(self.features[source], "source", None) is not None:
+                    msg = f"'{source}' reads another's texts itself, and has none to give"
+                    raise UnknownNameError(msg, ("features", name, "source"))
         for name, fit in self.fits.items():
-            known("responses", fit.responses, self.responses, "fits", name, "responses")
+            _known("responses", fit.responses, self.responses, "fits", name, "responses")
             for i, used in enumerate(getattr(fit, "features", [])):
-                known("features", used, self.features, "fits", name, "features", i)
+                _known("features", used, self.features, "fits", name, "features", i)
+        return self
+
+    @model_validator(mode="after")
+    def _analyses_can_be_made(self) -> Study:
+        for name, analysis in self.analyses.items():
+            if name in self.fits:
+                msg = f"a fit has the name '{name}' too: scores are told apart by it"
+                raise UnknownNameError(msg, ("analyses", name))
+            for i, used in enumerate(analysis.features):
+                _known("features", used, self.features, "analyses", name, "features", i)
+            if len({self.features[used].dataset for used in analysis.features}) > 1:
+                msg = "features of several datasets have no stimuli in common"
+                raise UnknownNameError(msg, ("analyses", name, "features"))
+        return self
+
+    @model_validator(mode="after")
+    def _claims_are_about_scores(self) -> Study:
         for i, claim in enumerate(self.claims):
             for key in ("scores", "than"):
                 if select := getattr(claim, key, None):
-                    known("fit", select.fit, self.fits, "claims", i, key, "fit")
+                    kind = "fit or analysis" if self.analyses else "fit"
+                    judged = {**self.fits, **self.analyses}
+                    _known(kind, select.fit, judged, "claims", i, key, "fit")
         return self
+
+
+def _known(kind: str, name: str, names: dict[str, Any], *where: str | int) -> None:
+    if name not in names:
+        msg = f"there is no {kind} named '{name}'; {did_you_mean(name, names)}"
+        raise UnknownNameError(msg, where)

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from fornix.evaluation.table import ALL
-from fornix.report.figures import maps
+from fornix.report.figures import contributions, maps
 from fornix.report.figures.canvas import (
     ACCENT,
     GREY,
@@ -35,6 +35,8 @@ MAX_LABELS = 28
 def draw(material: Material, fit: str, control: str | None, *, with_maps: bool) -> list[Picture]:
     """Return the figures of a ridge fit: layer profiles or time courses, voxels, slices."""
     rows = material.rows(fit, METRIC)
+    # Fits without one space are there for what this adds, which has a figure of its own.
+    rows = rows[~rows["target"].str.startswith("joint-")]
     if rows.empty:
         return []
     if material.in_time(fit):
@@ -42,6 +44,7 @@ def draw(material: Material, fit: str, control: str | None, *, with_maps: bool) 
     found = []
     if len(set(rows["target"])) > 1 or len(set(rows["subject"])) > 1:
         found.append(_profiles(material, fit, rows, control))
+    found += contributions.draw(material, fit)
     best = _best(rows)
     table = maps.voxels(material, fit, best)
     if not table.empty:
@@ -55,7 +58,7 @@ def draw(material: Material, fit: str, control: str | None, *, with_maps: bool) 
 def _profiles(material: Material, fit: str, rows: pd.DataFrame, control: str | None) -> Picture:
     """Return r of every layer, a panel a region."""
     regions = _regions(rows)
-    targets = material.targets(fit)
+    targets = [one for one in material.targets(fit) if one in set(rows["target"])]
     groups = _groups(targets)
     # A gap between the sections, so that one network ends where another begins.
     x = np.arange(len(targets)) + 0.8 * np.repeat(np.arange(len(groups)), list(map(len, groups)))
@@ -74,7 +77,8 @@ def _profiles(material: Material, fit: str, rows: pd.DataFrame, control: str | N
             name = targets[places[0]].partition("/")[0]
             colour = PALETTE[g % len(PALETTE)]
             # The layers of a network follow one another; the columns of a table don't.
-            linked = material.study.features[name].kind != "columns"
+            section = material.study.features.get(name)
+            linked = section is not None and section.kind not in {"columns", "words"}
             thin = {"linewidth": 0.9} if linked else {"marker": "_", "linewidth": 0}
             if len(table) > 1:
                 for _, values in table.iterrows():
@@ -89,7 +93,7 @@ def _profiles(material: Material, fit: str, rows: pd.DataFrame, control: str | N
         axis.set_title("all units" if region == ALL else region)
         step = -(-len(targets) // MAX_LABELS)
         last_row = number + columns >= len(regions)
-        labels = [target.partition("/")[2] for target in targets]
+        labels = [target.partition("/")[2] or target for target in targets]
         slanted(axis, x[::step], labels[::step] if last_row else [])
         axis.margins(x=0.04)
         if number % columns == 0:
