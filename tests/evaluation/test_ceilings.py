@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fornix.evaluation.ceilings import noise_ceiling, rsa_ceiling, split_half
+from fornix.evaluation.ceilings import intersubject, noise_ceiling, rsa_ceiling, split_half
 from fornix.evaluation.metrics import pearson_columns
 
 
@@ -96,3 +96,32 @@ def test_the_planted_rsa_model_lies_between_the_ceilings():
     from fornix.evaluation.metrics import spearman_columns
 
     assert lower <= spearman_columns(brain, common[:, None]).mean() <= upper
+
+
+def test_intersubject_correlation_is_that_with_the_mean_of_the_others():
+    values = np.random.default_rng(0).normal(size=(4, 50, 3)) + np.linspace(0, 3, 50)[:, None]
+    found = intersubject(values)
+    for subject in range(4):
+        others = np.delete(values, subject, axis=0).mean(0)
+        for unit in range(3):
+            expected = np.corrcoef(values[subject, :, unit], others[:, unit])[0, 1]
+            assert found[subject, unit] == pytest.approx(expected)
+
+
+def test_intersubject_correlation_needs_two_subjects_and_a_unit_that_varies():
+    values = np.random.default_rng(0).normal(size=(3, 20, 2))
+    assert np.isnan(intersubject(values[:1])).all()
+    values[1, :, 0] = 7
+    found = intersubject(values)
+    assert np.isnan(found[1, 0])
+    assert np.isfinite(found[:, 1]).all()
+
+
+@pytest.mark.parametrize("n", [2, 5])
+def test_intersubject_correlation_recovers_a_planted_share(n):
+    """Signal and noise of one variance: r with the mean of n - 1 others is known."""
+    rng = np.random.default_rng(n)
+    shared = rng.normal(size=(4000, 1))
+    values = shared + rng.normal(size=(n, 4000, 1))
+    expected = 1 / np.sqrt(2 * (1 + 1 / (n - 1)))
+    assert intersubject(values).mean() == pytest.approx(expected, abs=0.03)

@@ -124,3 +124,56 @@ def test_a_thousand_permutations_cost_less_than_a_few_seconds():
     brain, models = rng.normal(size=(4950, 1)), rng.normal(size=(4950, 12))
     permutation.null_correlations(brain, models, 100, orders[:, :100] % 100)
     assert time.perf_counter() - start < 5
+
+
+def test_circular_shifts_turn_each_group_on_its_own():
+    groups = np.repeat([0, 1], [6, 4])
+    found = permutation.circular_shifts(groups, 50, np.random.default_rng(0))
+    for one in found:
+        for items in (np.arange(6), np.arange(6, 10)):
+            turned = one[items]
+            assert set(turned) == set(items)
+            steps = np.diff(turned) % len(items)
+            assert (steps == 1).all()
+    assert len({tuple(one) for one in found}) > 10
+
+
+def test_circular_shifts_keep_the_error_rate_where_permutations_do_not():
+    """Two slow time courses without a common cause correlate; shuffled ones don't."""
+    rng = np.random.default_rng(0)
+
+    def slow(n):
+        white = rng.normal(size=(n, 240))
+        return np.stack([np.convolve(one, np.ones(10), "valid")[:200] for one in white])
+
+    found = {"shift": 0, "permute": 0}
+    groups = np.zeros(200, dtype=int)
+    draws = {
+        "shift": permutation.circular_shifts(groups, 99, rng),
+        "permute": permutation.permutations_within(groups, 99, rng),
+    }
+    for pair in zip(slow(200), slow(200), strict=True):
+        a, b = (metrics.unit_columns(metrics.centred(one[:, None])) for one in pair)
+        for name, some in draws.items():
+            null = permutation.null_of_mean(a, b, some)
+            found[name] += permutation.p_value(null, float((a * b).sum())) <= 0.05
+    assert found["shift"] / 200 < 0.10
+    assert found["permute"] / 200 > 0.2
+
+
+def test_sign_flips_tell_a_better_prediction_from_an_equal_one():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(40), 5)
+    better = rng.normal(0.5, 1, 200)
+    assert (
+        permutation.p_value(permutation.sign_flips(better, groups, 500, rng), float(better.sum()))
+        < 0.01
+    )
+    p = []
+    for _ in range(200):
+        # Within a group, differences go together.
+        equal = np.repeat(rng.normal(size=40), 5)
+        p.append(
+            permutation.p_value(permutation.sign_flips(equal, groups, 99, rng), float(equal.sum()))
+        )
+    assert 0.01 < (np.array(p) <= 0.05).mean() < 0.1

@@ -268,11 +268,3 @@ def test_real_recordings_agree_with_mne(real_data):
         assert one.sampling_frequency == raw.info["sfreq"]
     files = pd.concat(pd.read_csv(root / one, sep="\t") for one in found.recordings["events"])
     assert found.events["onset"].tolist() == files["onset"].tolist()
-
-
-@pytest.mark.real
-def test_region_tables_are_no_recordings(real_data):
-    root = real_data("alice-fmri")
-    error = complaint(root)
-    assert "54 x *_timeseries.tsv" in error.problem
-    assert "tables aren't recordings" in error.mend

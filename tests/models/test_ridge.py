@@ -3,8 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from himalaya.ridge import RidgeCV
+from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from fornix.models import ridge
 from fornix.study.fits import RidgeFit
@@ -97,3 +100,68 @@ def test_units_without_signal_get_large_penalties():
     Y[:, ::2] = np.random.default_rng(1).normal(size=Y[:, ::2].shape)
     found = ridge.solve(X, Y, ALPHAS, np.arange(200) % 5)
     assert np.median(found.alpha[::2]) >= 100 * np.median(found.alpha[1::2])
+
+
+def test_components_agree_with_scikit_learns_pipeline():
+    X, Y, _ = planted(n=90, p=30, t=3, noise=5)
+    inner = np.arange(90) % 5
+    found, _ = ridge.fit_standardised(X, Y, ALPHAS, inner, n_components=4)
+    pipeline = make_pipeline(StandardScaler(), PCA(4, svd_solver="full"))
+    scores = pipeline.fit_transform(X)
+    scores /= np.sqrt(scores.var(0, ddof=1).mean())
+    for unit in range(3):
+        expected = Ridge(alpha=found.alpha[unit]).fit(scores, Y[:, unit]).predict(scores)
+        predicted = X @ found.coef[:, unit] + found.intercept[unit]
+        assert np.allclose(predicted, expected, atol=1e-6)
+
+
+def test_each_space_keeps_its_own_components():
+    X, _, _ = planted(n=80, p=20)
+    Z = (X - X.mean(0)) / X.std(0)
+    owner = np.repeat([0, 1, 2], [12, 5, 3])
+    axes = ridge.principal_axes(Z, owner, 3)
+    assert axes.shape == (20, 3 + 3 + 3)
+    expected = PCA(3, svd_solver="full").fit(Z[:, :12]).components_.T
+    length = np.linalg.norm(axes[:12, :3], axis=0)
+    assert np.allclose(np.abs(axes[:12, :3] / length), np.abs(expected))
+    for block in (slice(0, 3), slice(3, 6), slice(6, 9)):
+        assert np.isclose((Z @ axes)[:, block].var(0).mean(), 1, rtol=0.02)
+    assert not axes[12:, :3].any()
+    assert np.array_equal(axes[17:, 6:], np.eye(3))
+
+
+def test_components_know_nothing_of_held_out_samples():
+    """Held-out samples of another size would turn the axes, had these seen them."""
+    X, Y, _ = planted(n=100, p=30)
+    section = RidgeFit(kind="ridge", responses="r", features=["f"], pca=3)
+    folds = folds_of(100)
+    other = X.copy()
+    other[folds[0][1], :5] *= 1000
+    weights = []
+    for given in (X, other):
+        train, test = folds[0]
+        found = ridge.fit(
+            section, {"f": given}, Y, [(train, test)], inner=lambda r: np.arange(len(r)) % 5,
+            notes=[],
+        )  # fmt: skip
+        weights.append(found.predicted["f"][test])
+    assert not np.allclose(weights[0], weights[1])
+    solved = [
+        ridge.fit_standardised(one[train], Y[train], ALPHAS, np.arange(80) % 5, n_components=3)[0]
+        for one in (X, other)
+    ]
+    assert np.array_equal(solved[0].coef, solved[1].coef)
+    assert np.allclose(weights[1], other[test] @ solved[1].coef + solved[1].intercept, rtol=1e-5)
+
+
+def test_targets_put_spaces_side_by_side():
+    X, Y, _ = planted(n=100, p=10, noise=1)
+    section = RidgeFit(kind="ridge", responses="r", features=["f"])
+    spaces = {"a": X[:, :6], "b": X[:, 6:]}
+    inner = {"inner": lambda rows: np.arange(len(rows)) % 5, "notes": []}
+    targets = {"a": ["a"], "joint": ["a", "b"]}
+    found = ridge.fit(section, spaces, Y, folds_of(100), targets=targets, **inner)
+    whole = ridge.fit(section, {"x": X}, Y, folds_of(100), **inner)
+    assert list(found.predicted) == ["a", "joint"]
+    assert np.array_equal(found.predicted["joint"], whole.predicted["x"])
+    assert np.array_equal(found.weights["joint/coef"], whole.weights["x/coef"])

@@ -280,5 +280,3 @@ def test_memory_does_not_grow_with_stimuli(run, tmp_path, monkeypatch):
     monkeypatch.setattr(features._Job, "_write", noted)
     run(PixelFeatures(kind="pixels", dataset="d", size=8), table(tmp_path, 100))
     assert max(held) == 16 * 64 * 4
-
-

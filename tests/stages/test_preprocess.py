@@ -159,3 +159,12 @@ def test_rdms_by_way_of_the_index(real_data, tmp_path):
     with np.load(root / "human_it_rdms.npz") as archive:
         np.testing.assert_array_equal(dataset["rdm"], archive["rdm"][3])
     assert dataset["stimulus"].values[0]
+
+
+def test_volumes_come_with_their_events(indexed, tmp_path):
+    settings = fmri(method="volumes", events=EventSelect(include=["face"]))
+    found = run(settings, indexed(), tmp_path / "volumes")
+    assert found.dataset("responses").sizes["sample"] == 2 * N
+    events = found.table("events")
+    assert set(events["trial_type"]) == {"face"}
+    assert list(events.groupby("recording").size()) == [3, 3]

@@ -122,6 +122,37 @@ def split_half(
     return np.asarray(corrected.mean(0))
 
 
+def intersubject(responses: NDArray[Any]) -> Floats:
+    """Return how well the others' mean time course predicts each subject's.
+
+    Leave-one-subject-out inter-subject correlation (Nastase et al. 2019, SCAN 14:667): what a
+    stimulus does to everyone in the same way, and so what a model of the stimulus could know.
+
+    Parameters
+    ----------
+    responses
+        Time courses of the same events, (subject, sample, unit).
+
+    Returns
+    -------
+    float64 (subject, unit): Pearson's r; NaN with one subject, or where a unit doesn't vary.
+    """
+    responses = np.asarray(responses, dtype=np.float64)
+    if len(responses) < 2:
+        return np.full((len(responses), responses.shape[2]), np.nan)
+    others = others_mean(responses)
+    pairs = [(centred(one), centred(rest)) for one, rest in zip(responses, others, strict=True)]
+    r = np.stack([normalised_product(one, rest) for one, rest in pairs])
+    known = np.stack([one.any(0) & rest.any(0) for one, rest in pairs])
+    return np.where(known, r, np.nan)
+
+
+def others_mean(responses: NDArray[Any]) -> Floats:
+    """Return the mean of all other subjects for each one, (subject, sample, unit)."""
+    total = np.asarray(responses, dtype=np.float64).sum(0, keepdims=True)
+    return np.asarray((total - responses) / (len(responses) - 1))
+
+
 def rsa_ceiling(brain: NDArray[Any]) -> tuple[float, float]:
     """Return the lower and upper noise ceiling of Spearman correlations with subjects' RDMs.
 

@@ -265,7 +265,11 @@ def _trend(claim: Trend, scores: pd.DataFrame, intervals: object) -> tuple[bool,
     change = means.iloc[:, -third:].mean(axis=1) - means.iloc[:, :third].mean(axis=1)
     numbers = f"from the first to the last {third} of {len(order)}: {_list(change)}"
     if claim.direction == "flat":
-        return abs(float(change.mean())) < claim.by, f"{numbers}; less than {claim.by:g}", len(found)
+        return (
+            abs(float(change.mean())) < claim.by,
+            f"{numbers}; less than {claim.by:g}",
+            len(found),
+        )
     signed = change if claim.direction == "rises" else -change
     agree = int((signed >= max(claim.by, np.finfo(float).tiny)).sum())
     numbers += f"; {claim.direction} by {claim.by:g} or more in {agree} of {len(signed)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,28 +14,21 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fornix.evaluation.ceilings import NoiseCeiling, noise_ceiling, split_half
-from fornix.evaluation.metrics import (
-    Floats,
-    centred,
-    correlation_factors,
-    folds_are_large,
-    held_out_correlation,
-    r2_columns,
-)
-from fornix.evaluation.permutation import (
-    null_interval,
-    null_of_mean,
-    p_value,
-    permutations_within,
-    widened,
-)
-from fornix.evaluation.table import Evaluated, score_row
+from fornix.evaluation.metrics import Floats, folds_are_large, held_out_correlation
+from fornix.evaluation.permutation import circular_shifts, permutations_within
+from fornix.evaluation.regions import Ceilings, Items, Places, prediction_rows
+from fornix.evaluation.shared import Shared, intersubject_rows, shared_samples
+from fornix.evaluation.table import GROUP, Evaluated
+from fornix.evaluation.unique import unique_rows
 from fornix.progress import track
 from fornix.seeds import generator
 from fornix.study.scores import Evaluation, Scores
 
 Samples = Callable[[str], tuple[NDArray[Any], NDArray[Any]]]
 """Subject -> single samples (sample, unit) and the stimulus of each."""
+
+STRETCH_S = 20.0
+"""Time that goes together where the signs of differences are flipped, s; the BOLD response's."""
 
 SPLITS = 20
 """Random splits of the split-half reliability, which is told beside the ceiling."""
@@ -58,16 +52,32 @@ def evaluate(
     """
     found = Evaluated(how=dict(_HOW))
     ceilings: list[dict[str, Any]] = []
+    continuous = all(fit.attrs.get("samples") == "volumes" for fit in fits.values())
+    shared = shared_samples(fits, found.notes) if continuous else None
+    known = shared.ceilings() if shared else {}
+    group = _Group(shared) if shared else None
     for subject, fit in track(list(fits.items()), "subjects"):
         one = _Subject(subject, fit.load(), section.scores, seed)
-        ceiling = _ceiling(one, samples, found.notes) if section.scores.ceiling else None
-        share = np.full(one.observed.shape[1], np.nan) if ceiling is None else ceiling.share
+        ceiling = None
+        share = np.full(one.observed.shape[1], np.nan)
+        if section.scores.ceiling and subject in known:
+            share = np.maximum(known[subject], 0) ** 2
+        elif section.scores.ceiling and not continuous:
+            ceiling = _ceiling(one, samples, found.notes)
+            share = ceiling.share
         found.rows += _rows(one, share, found.notes)
         found.maps[subject] = _maps(one, share)
+        if group:
+            group.add(one)
         if ceiling is not None and ceiling.n_repeated:
             ceilings += _reliabilities(one, share, samples, seed)
         if not folds_are_large(one.fold):
             found.notes.append(f"sub-{subject}: {_SMALL_FOLDS}")
+    if group:
+        found.rows += group.score(found.notes)
+        found.how |= _HOW_TOGETHER
+    if any(row["metric"] == "unique_r2" for row in found.rows):
+        found.how |= _HOW_UNIQUE
     found.facts["ceilings"] = ceilings
     return found
 
@@ -82,6 +92,20 @@ _HOW = {
     "p": "stimuli of the predictions permuted (within folds, or within the held-out runs), all "
     "units of a region together; null widened by sqrt(2), since folds train on one another",
     "interval": "central interval of that null distribution",
+}
+_HOW_TOGETHER = {
+    "isc": "Pearson's r of a subject's time course with the mean of all others', over the whole "
+    "recording, mean over the region's units; null: one of the two turned in a circle",
+    "group": "r and R² of the predictions' mean over subjects with the responses' mean",
+    "ceiling": "r of a subject with the mean of the others (isc; its square for r2): what is the "
+    "same in all subjects can be predicted from what they met",
+    "p": "predictions turned in a circle within each held-out part, all units of a region "
+    "together; null widened by sqrt(2), since folds train on one another",
+}
+_HOW_UNIQUE = {
+    "unique_r": "r of all spaces together minus r without this one",
+    "unique_r2": "R² of all spaces together minus R² without this one; null of both: signs of "
+    "stretches of time (or of held-out groups) flipped",
 }
 _SMALL_FOLDS = (
     "folds are too small for a correlation of their own: r is that of all held-out predictions "
@@ -108,19 +132,45 @@ class _Subject:
     def predicted(self, target: str) -> Floats:
         return np.asarray(self.fit["predicted"].sel(target=target).values, dtype=np.float64)
 
-    def places(self) -> list[tuple[str, float, NDArray[np.intp]]]:
+    def places(self) -> Places:
         """Return (region, time, its units)."""
         keys = list(zip(self.region.tolist(), self.time.tolist(), strict=True))
         codes = pd.factorize(pd.Series([f"{roi}\0{time}" for roi, time in keys]))[0]
         found = [np.flatnonzero(codes == code) for code in range(int(codes.max()) + 1)]
         return [(*keys[units[0]], units) for units in found if self.region[units[0]]]
 
-    def items(self) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-        """Return what is permuted: item of each row, first row of each item, permutations.
+    @cached_property
+    def spaces(self) -> list[str]:
+        """Names of the spaces whose own contribution is asked for."""
+        return [str(name) for name in json.loads(self.fit.attrs.get("spaces", "[]"))]
 
-        An item is a stimulus within a held-out group; its rows share a prediction. Items are
+    @property
+    def continuous(self) -> bool:
+        """Whether samples follow one another in time."""
+        return bool(self.fit.attrs.get("samples") == "volumes")
+
+    @cached_property
+    def stretch(self) -> NDArray[Any]:
+        """Held-out part of each sample: contiguous, and within one recording."""
+        recording = self.fit["recording"].values.astype(str)
+        keys = pd.Series(recording) + "\0" + pd.Series(self.group)
+        return np.asarray(pd.factorize(keys)[0])
+
+    def rng(self, *purpose: str) -> np.random.Generator:
+        return generator(self.seed, "evaluate", "encoding", self.name, *purpose)
+
+    @cached_property
+    def items(self) -> Items:
+        """What is permuted.
+
+        Samples that follow one another are turned in a circle within each held-out part. Else an
+        item is a stimulus within a held-out group; its rows share a prediction. Items are
         exchangeable within a fold where stimuli are held out, else within their group.
         """
+        n = self.scores.permutations
+        if self.continuous:
+            every = np.arange(len(self.fold))
+            return Items(every, every, circular_shifts(self.stretch, n, self.rng()))
         keys = pd.Series(self.group) + "\0" + self.stimulus
         codes, names = pd.factorize(keys)
         first = np.unique(codes, return_index=True)[1]
@@ -128,60 +178,96 @@ class _Subject:
         exchangeable = self.fold[first] if by_stimulus else self.group[first]
         if not folds_are_large(self.fold):
             exchangeable = np.zeros(len(names), dtype=np.intp)
-        rng = generator(self.seed, "evaluate", "encoding", self.name)
-        return codes, first, permutations_within(exchangeable, self.scores.permutations, rng)
+        return Items(codes, first, permutations_within(exchangeable, n, self.rng()))
+
+    @cached_property
+    def exchangeable(self) -> NDArray[Any]:
+        """Unit within which differences of predictions go together: a group, or some time."""
+        if not self.continuous:
+            return self.group
+        onset = self.fit["onset"].values
+        return np.asarray(pd.factorize(self.stretch * 1_000_000 + onset // STRETCH_S)[0])
+
+
+class _Group:
+    """The mean over subjects of responses and predictions, where all met the same thing."""
+
+    def __init__(self, shared: Shared) -> None:
+        self.shared = shared
+        self.sums: dict[str, Floats] = {}
+        self.folds: list[list[Any]] = []
+        self.last: _Subject | None = None
+
+    def add(self, one: _Subject) -> None:
+        rows = self.shared.rows[one.name]
+        for target in one.fit["target"].values.astype(str):
+            mine = one.predicted(target)[rows]
+            self.sums[target] = self.sums.get(target, 0.0) + mine
+        self.folds.append(one.fold[rows].tolist())
+        self.last = one
+
+    def score(self, notes: list[str]) -> list[dict[str, Any]]:
+        """Return the rows of the group, and of each subject against the others."""
+        one = self.last
+        if one is None:
+            return []
+        rows, n = self.shared.rows[one.name], len(self.shared.rows)
+        places = [place for place in one.places() if len(place[2])]
+        recording = pd.factorize(one.fit["recording"].values.astype(str)[rows])[0]
+        found = intersubject_rows(self.shared, recording, places, one.scores, one.seed)
+        if any(fold != self.folds[0] for fold in self.folds):
+            notes.append("subjects have different folds, so that their predictions aren't averaged")
+            return found
+        every, stretch = np.arange(len(rows)), one.stretch[rows]
+        rng = generator(one.seed, "evaluate", "encoding", GROUP)
+        items = Items(every, every, circular_shifts(stretch, one.scores.permutations, rng))
+        observed = self.shared.observed.mean(0)
+        for target, summed in self.sums.items():
+            found += prediction_rows(
+                GROUP,
+                target,
+                observed,
+                summed / n,
+                one.fold[rows],
+                places=places,
+                items=items,
+                ceilings=Ceilings(np.full(observed.shape[1], np.nan)),
+                scores=one.scores,
+            )
+        return found
 
 
 def _rows(one: _Subject, share: Floats, notes: list[str]) -> list[dict[str, Any]]:
-    codes, first, permutations = one.items()
     places = _usable(one, share, notes)
-    spread = (centred(one.observed) ** 2).sum(0)
     rows = []
     for target in one.fit["target"].values.astype(str):
-        raw = one.predicted(target)
-        scores = {
-            "pearson_r": held_out_correlation(one.observed, raw, one.fold),
-            "r2": r2_columns(one.observed, raw),
-        }
-        with np.errstate(divide="ignore", invalid="ignore"):
-            # Pairs of columns whose products give the null of each metric, up to a constant.
-            factors = {
-                "pearson_r": correlation_factors(one.observed, raw, one.fold),
-                "r2": (2 * centred(one.observed, one.fold) / spread, centred(raw, one.fold)),
-            }
-        for region, time, units in places:
-            for metric, values in scores.items():
-                value = float(values[units].mean()) if len(units) else float("nan")
-                left, right = (factor[:, units] for factor in factors[metric])
-                null = np.empty(0)
-                if len(units) and len(permutations):
-                    summed = np.zeros((len(first), len(units)))
-                    np.add.at(summed, codes, left)
-                    null = widened(null_of_mean(summed, right[first], permutations))
-                    if metric == "r2":
-                        null += value - float((left * right).sum() / len(units))
-                low, high = null_interval(null, one.scores.confidence)
-                ceiling = np.sqrt(share[units]) if metric == "pearson_r" else share[units]
-                rows.append(
-                    score_row(
-                        subject=one.name,
-                        target=target,
-                        unit=region,
-                        time=time,
-                        metric=metric,
-                        value=value,
-                        ceiling=float(ceiling.mean()) if len(units) else float("nan"),
-                        p=float(p_value(null, value)),
-                        n=len(one.observed),
-                        interval=(float(low), float(high)),
-                    )
-                )
+        rows += prediction_rows(
+            one.name,
+            target,
+            one.observed,
+            one.predicted(target),
+            one.fold,
+            places=places,
+            items=one.items,
+            ceilings=Ceilings(share),
+            scores=one.scores,
+        )
+    if one.spaces:
+        rows += unique_rows(
+            one.spaces,
+            one.predicted,
+            one.observed,
+            fold=one.fold,
+            stretch=one.exchangeable,
+            places=places,
+            subject=one.name,
+            scores=one.scores,
+            rng=one.rng("unique"),
+        )
     return rows
 
 
-def _usable(
-    one: _Subject, share: Floats, notes: list[str]
-) -> list[tuple[str, float, NDArray[np.intp]]]:
+def _usable(one: _Subject, share: Floats, notes: list[str]) -> Places:
     """Return places with the units that count: they vary, and reach the minimum ceiling."""
     usable = np.ptp(one.observed, axis=0) > 0
     if np.isfinite(share).any():

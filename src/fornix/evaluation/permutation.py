@@ -92,6 +92,61 @@ def permutations_within(groups: NDArray[Any], n: int, rng: np.random.Generator) 
     return result
 
 
+def circular_shifts(groups: NDArray[Any], n: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Return permutations that turn each group of items in a circle, by a random step.
+
+    What follows what stays, so that the null knows of the autocorrelation of both sides.
+
+    Parameters
+    ----------
+    groups
+        Contiguous part to which each item belongs, shape (item,); items are in order of time.
+    n
+        Number of permutations.
+    rng
+        Randomness.
+
+    Returns
+    -------
+    intp (n, item): item i takes what item ``[k, i]`` had.
+    """
+    result = np.empty((n, len(groups)), dtype=np.intp)
+    codes = np.unique(groups, return_inverse=True)[1]
+    for code in range(int(codes.max()) + 1):
+        items = np.flatnonzero(codes == code)
+        steps = rng.integers(0, len(items), size=(n, 1))
+        result[:, items] = items[(np.arange(len(items)) + steps) % len(items)]
+    return result
+
+
+def sign_flips(
+    differences: NDArray[Any], groups: NDArray[Any], n: int, rng: np.random.Generator
+) -> Floats:
+    """Return the null of a summed difference of two predictions of the same samples.
+
+    Where neither predicts better, the difference of a stretch of time could have been the other
+    way round.
+
+    Parameters
+    ----------
+    differences
+        What each item adds to the difference, shape (item,).
+    groups
+        Exchangeability unit of each item.
+    n
+        Number of draws.
+    rng
+        Randomness.
+
+    Returns
+    -------
+    float64 (n,).
+    """
+    codes = np.unique(groups, return_inverse=True)[1]
+    sums = np.bincount(codes, weights=differences)
+    return np.asarray(rng.choice([-1.0, 1.0], size=(n, len(sums))) @ sums)
+
+
 def permuted_labels(
     labels: NDArray[np.intp], groups: NDArray[Any], n: int, rng: np.random.Generator
 ) -> NDArray[np.intp]:

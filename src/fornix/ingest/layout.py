@@ -19,8 +19,12 @@ DESCRIPTION = "dataset_description.json"
 EXTENSIONS = {
     "bold": (".nii", ".nii.gz"),
     "eeg": (".vhdr", ".edf", ".bdf", ".set"),
+    "timeseries": (".tsv",),
 }
 """Suffix -> extensions of the files that are recordings."""
+
+CONFOUNDS = "confounds"
+"""Description of the time series that are no recordings."""
 
 PYBIDS = {"description": "desc"}
 """Entities that pybids names otherwise."""
@@ -123,7 +127,7 @@ def find_recordings(root: Path, subjects: Sequence[str] | None) -> list[BidsFile
         for file in layout.get(suffix=suffix, extension=list(allowed)):
             entities = {name: str(value) for name, value in file.get_entities().items()}
             path = Path(file.path).relative_to(layout.root).as_posix()
-            if "subject" in entities:
+            if "subject" in entities and entities.get(PYBIDS["description"]) != CONFOUNDS:
                 found.append(BidsFile(path, entities, dict(file.get_metadata())))
     if not found:
         _reject_unknown(root, subjects)
@@ -165,6 +169,4 @@ def _no_recordings(root: Path, layout: BIDSLayout) -> FornixError:
     problem += f"; it has: {named}" if named else "; there is no sub-*/ folder with data in it"
     kinds = "; ".join(f"*_{suffix} ({', '.join(exts)})" for suffix, exts in EXTENSIONS.items())
     mend = f"Fornix reads {kinds}: give a dataset (or a derivative's own folder) that has them"
-    if any("timeseries" in name for name in others):
-        mend += "; region time series as tables aren't recordings here"
     return FornixError(problem, where=str(root), mend=mend)

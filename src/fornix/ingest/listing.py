@@ -53,9 +53,11 @@ class Listing:
         """Return the BIDS entities of the files with a suffix, such as ``bold``, by their names.
 
         The key ``subject`` is always there; ``datatype`` folders and formats aren't looked at.
+        Confounds are time series too, and no recordings.
         """
         found = (entities(Path(name).name) for name in self.files)
-        return [one for one in found if one.get("suffix") == suffix and "sub" in one]
+        ours = (one for one in found if one.get("suffix") == suffix and "sub" in one)
+        return [one for one in ours if one.get("desc") != "confounds"]
 
 
 def entities(name: str) -> dict[str, str]:
@@ -72,7 +74,13 @@ def entities(name: str) -> dict[str, str]:
     return {**found, "suffix": suffix, "extension": dot + extension}
 
 
-def scan(root: Path, cache: Path | None, subjects: Sequence[str] | None = None) -> Listing:
+def scan(
+    root: Path,
+    cache: Path | None,
+    subjects: Sequence[str] | None = None,
+    *,
+    only: str | None = None,
+) -> Listing:
     """List a dataset's folder.
 
     Parameters
@@ -83,6 +91,8 @@ def scan(root: Path, cache: Path | None, subjects: Sequence[str] | None = None) 
         Folder that keeps the digests between calls; None reads every file.
     subjects
         Labels without ``sub-``; the folders of other subjects are left out.
+    only
+        The one file of the folder to list.
 
     Raises
     ------
@@ -96,9 +106,12 @@ def scan(root: Path, cache: Path | None, subjects: Sequence[str] | None = None) 
     notes = cache / f"{combine([('root', str(root.resolve()))])[:12]}.json" if cache else None
     known = _read(notes) if notes else {}
     start = time.time_ns()
-    stamps = {
-        path.relative_to(root).as_posix(): stamp for path, stamp in _walk(root, root, subjects)
-    }
+    if only is None:
+        stamps = {
+            path.relative_to(root).as_posix(): stamp for path, stamp in _walk(root, root, subjects)
+        }
+    else:
+        stamps = {only: _stamp((root / only).stat())}
     fresh = [name for name, stamp in stamps.items() if known.get(name, {}).get("stamp") != stamp]
 
     def read(name: str) -> str:
@@ -147,10 +160,11 @@ def _walk(
             problem = "a link of the dataset leads nowhere: its content isn't here"
             mend = "fetch it (`datalad get`), or leave its subject out in `select`"
             raise FornixError(problem, where=entry.path, mend=mend) from None
-        yield (
-            Path(entry.path),
-            [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino],
-        )
+        yield Path(entry.path), _stamp(found)
+
+
+def _stamp(found: os.stat_result) -> list[int]:
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
 
 
 def _is_dir(entry: os.DirEntry[str]) -> bool:

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from fornix.errors import FornixError
 from fornix.ingest.eeg import read_eeg
 from fornix.ingest.findings import Findings
 from fornix.ingest.header import Header
 from fornix.ingest.layout import BidsFile, labels
 from fornix.ingest.nifti import read_bold
 from fornix.ingest.tables import with_none
+from fornix.ingest.timeseries import read_timeseries
 from fornix.progress import track
 from fornix.store.digests import combine, file_digest
 
@@ -54,7 +56,12 @@ def index_recordings(
     for file in track(files, "recordings: headers"):
         header = None
         with findings.collect():
-            header = _read(root / file.path, file, thorough=digests)
+            try:
+                header = _read(root / file.path, file, thorough=digests)
+            except FornixError as error:
+                if not _is_by_product(file, files):
+                    raise
+                findings.warning(f"left out: {error.problem}", where=file.path)
         if header is None:
             continue
         for text in header.warnings:
@@ -90,7 +97,15 @@ def recordings_table(rows: Sequence[dict[str, object]]) -> pd.DataFrame:
 def _read(path: Path, file: BidsFile, *, thorough: bool) -> Header:
     if file.entities["suffix"] == "bold":
         return read_bold(path, file.metadata, thorough=thorough)
+    if file.entities["suffix"] == "timeseries":
+        return read_timeseries(path, file.metadata)
     return read_eeg(path, file.metadata)
+
+
+def _is_by_product(file: BidsFile, files: Sequence[BidsFile]) -> bool:
+    """Return whether a table of time series lies beside the images that it was made from."""
+    kinds = {one.entities["suffix"] for one in files}
+    return file.entities["suffix"] == "timeseries" and len(kinds) > 1
 
 
 def _digest(files: Sequence[Path]) -> str:
@@ -112,11 +127,11 @@ def _reject_parts(files: Sequence[BidsFile], findings: Findings) -> None:
 
 
 def _reject_mixtures(table: pd.DataFrame, findings: Findings) -> None:
-    """Find runs of one subject that differ in space (fMRI), or in channels or rate (EEG)."""
+    """Find runs of one subject that differ in space (fMRI), in channels or rate (EEG)."""
     same = ["subject", "task", "acquisition", "space", "description", "suffix"]
     named = table.set_index("recording")
     for _, runs in named.groupby(same, dropna=False, sort=False):
-        columns = {"shape": "voxels"}
+        columns = {"shape": "regions" if runs["suffix"].iloc[0] == "timeseries" else "voxels"}
         if runs["suffix"].iloc[0] == "eeg":
             columns = {"shape": "channels", "sampling_frequency": "Hz"}
         for column, unit in columns.items():

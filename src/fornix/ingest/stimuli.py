@@ -15,6 +15,7 @@ from fornix.errors import FornixError, did_you_mean
 from fornix.ingest.events import RawEvents
 from fornix.ingest.findings import Findings
 from fornix.ingest.tables import Table, free_name, is_missing, read_tsv, typed, with_none
+from fornix.ingest.words import index_words
 from fornix.progress import track
 from fornix.store.digests import file_digest
 from fornix.study.datasets import StimulusSource
@@ -79,6 +80,11 @@ def index_stimuli(
     column, modality = _resolve(events, source, findings)
     if column is None:
         return stimulus_table([], Properties()), [None] * len(events.table)
+    if modality == "word":
+        words, of_event = index_words(events, column, findings)
+        return stimulus_table(
+            sorted(words, key=lambda row: row["stimulus"]), Properties()
+        ), of_event
     cells = [None if is_missing(cell) else cell for cell in events.cells[column]]
     places: dict[str, str] = {}
     for cell, file, line in zip(cells, events.table["file"], events.table["line"], strict=True):

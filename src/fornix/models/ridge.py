@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,8 @@ from himalaya.backend import set_backend
 from himalaya.kernel_ridge import solve_kernel_ridge_cv_eigenvalues
 from himalaya.ridge import solve_ridge_cv_svd
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
+from sklearn.decomposition import PCA
 from sklearn.model_selection import PredefinedSplit
 
 from fornix.progress import track
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
 
 BATCH_BYTES = 256 << 20
 """Memory of one batch of units' predictions for all penalties."""
+
+EXACT_PCA = 2000
+"""Samples or features up to which components are exact; beyond, they are randomised."""
 
 
 class Solution(NamedTuple):
@@ -71,6 +77,7 @@ def fit(
     *,
     inner: InnerFolds,
     notes: list[str],
+    targets: Mapping[str, Sequence[str]] | None = None,
 ) -> Predictions:
     """Predict every held-out sample from each target's features, and refit on all samples.
 
@@ -79,7 +86,7 @@ def fit(
     section
         Settings.
     features
-        Target -> (sample, feature).
+        Space of features -> (sample, feature).
     responses
         (sample, unit).
     folds
@@ -88,22 +95,26 @@ def fit(
         Makes the inner folds of some training rows, on which penalties are chosen.
     notes
         What the reader of the results should know is added here.
+    targets
+        Target -> its spaces, side by side; by default each space is a target.
     """
+    targets = targets or {name: [name] for name in features}
     low, high, count = section.alphas
     alphas = np.logspace(low, high, count)
     everything = np.arange(len(responses))
     found = Predictions()
-    for target in track(list(features), "ridge: layers"):
-        X = np.asarray(features[target], dtype=np.float64)
+    for target, spaces in track(list(targets.items()), "ridge: layers"):
+        X, owner = side_by_side([features[name] for name in spaces])
+        solved = partial(fit_standardised, alphas=alphas, owner=owner, n_components=section.pca)
         predicted = np.empty(responses.shape, dtype=np.float32)
         chosen = []
         blind = 0
         for train, test in folds:
-            solution, kept = fit_standardised(X[train], responses[train], alphas, inner(train))
+            solution, kept = solved(X[train], responses[train], inner_folds=inner(train))
             predicted[test] = X[test] @ solution.coef + solution.intercept
             chosen.append(solution.alpha)
             blind += not kept
-        final, _ = fit_standardised(X, responses, alphas, inner(everything))
+        final, _ = solved(X, responses, inner_folds=inner(everything))
         found.predicted[target] = predicted
         found.alpha[target] = np.stack(chosen).astype(np.float32)
         for name, value in final._asdict().items():
@@ -122,10 +133,28 @@ def fit_standardised(
     alphas: NDArray[np.float64],
     inner_folds: NDArray[np.intp],
     solver: Solver | None = None,
+    *,
+    owner: NDArray[np.intp] | None = None,
+    n_components: int | None = None,
 ) -> tuple[Solution, int]:
     """Fit on z-scored features and centred responses; return weights for raw features.
 
     Features that are constant in ``X`` are dropped (their weights are 0).
+
+    Parameters
+    ----------
+    X, Y
+        Training samples: (sample, feature) and (sample, unit).
+    alphas
+        Grid of penalties.
+    inner_folds
+        Inner fold of each sample.
+    solver
+        By default :func:`solve`.
+    owner
+        Space of each feature.
+    n_components
+        Principal components kept of each space; None keeps all features.
 
     Returns
     -------
@@ -140,10 +169,55 @@ def fit_standardised(
     if not used.any():
         return Solution(coef, centre, np.full(Y.shape[1], alphas[-1])), 0
     Z = (X[:, used] - mean[used]) / spread[used]
-    solution = (solver or solve)(Z, Y - centre, alphas, inner_folds)
+    if n_components is not None:
+        spaces = np.zeros(len(mean), dtype=np.intp) if owner is None else owner
+        axes = principal_axes(Z, spaces[used], n_components)
+        solution = (solver or solve)(Z @ axes, Y - centre, alphas, inner_folds)
+        solution = solution._replace(coef=axes @ solution.coef)
+    else:
+        solution = (solver or solve)(Z, Y - centre, alphas, inner_folds)
     coef[used] = solution.coef / spread[used, None]
     intercept = centre + solution.intercept - mean @ coef
     return Solution(coef, intercept, solution.alpha), int(used.sum())
+
+
+def side_by_side(
+    spaces: Sequence[NDArray[Any]],
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Return spaces (sample, feature) as one matrix, and the space of each of its columns."""
+    owner = np.repeat(np.arange(len(spaces)), [space.shape[1] for space in spaces])
+    return np.concatenate([np.asarray(one, dtype=np.float64) for one in spaces], axis=1), owner
+
+
+def principal_axes(
+    Z: NDArray[np.float64], owner: NDArray[np.intp], n_components: int
+) -> NDArray[np.float64]:
+    """Return the leading principal axes of each space, (feature, component).
+
+    A space with no more features or samples than components is left as it is. Components have
+    a mean variance of 1 in each space, as its z-scored features had: beside others, one penalty
+    is then as hard on each of them.
+
+    Parameters
+    ----------
+    Z
+        Training samples (sample, feature), z-scored.
+    owner
+        Space of each feature.
+    n_components
+        Axes of a space.
+    """
+    blocks = []
+    for one in np.unique(owner):
+        mine = Z[:, owner == one]
+        if min(mine.shape) <= n_components:
+            blocks.append(np.eye(mine.shape[1]))
+            continue
+        solver = "full" if min(mine.shape) <= EXACT_PCA else "randomized"
+        found = PCA(n_components, svd_solver=solver, random_state=0).fit(mine)
+        blocks.append(found.components_.T / np.sqrt(found.explained_variance_.mean()))
+    # Spaces lie side by side, in order.
+    return np.asarray(block_diag(*blocks))
 
 
 def solve(

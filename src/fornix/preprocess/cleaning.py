@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from nilearn.image import smooth_img
-from nilearn.signal import clean
+from nilearn.signal import clean, create_cosine_drift
 
 from fornix.errors import FornixError
 from fornix.preprocess.grids import Mask
-from fornix.study.responses import FmriResponses
+from fornix.preprocess.material import name_of, text
+from fornix.study.responses import Cleaning
 
 BLOCK = 8192
 """Voxels cleaned at a time: nilearn works in float64 and keeps several copies."""
@@ -50,7 +53,7 @@ def read_signals(
     return np.where(usable, raw, np.float32(0)), usable
 
 
-def filter_of(section: FmriResponses) -> str | bool:
+def filter_of(section: Cleaning) -> str | bool:
     """Return which of nilearn's filters a section needs.
 
     A high-pass alone regresses out discrete cosines, as single-trial GLMs do and SPM does: it
@@ -64,7 +67,7 @@ def filter_of(section: FmriResponses) -> str | bool:
 
 def clean_signals(
     signals: Signals,
-    section: FmriResponses,
+    section: Cleaning,
     repetition_time: float,
     confounds: npt.NDArray[np.float64] | None,
     where: str,
@@ -101,6 +104,8 @@ def clean_signals(
         problem = f"the pass band {high or 0:g} to {low or nyquist:g} Hz can't be had"
         mend = f"keep high_pass < low_pass < {nyquist:g} Hz (half the sampling rate of the run)"
         raise FornixError(problem, where=f"responses: high_pass, low_pass ({where})", mend=mend)
+    if filter_of(section) == "cosine":
+        confounds = _with_cosines(confounds, len(signals), repetition_time, high or 0.0)
     out = np.empty_like(signals)
     with warnings.catch_warnings():
         # How confounds are scaled doesn't matter: only the space that they span is removed.
@@ -112,9 +117,44 @@ def clean_signals(
                 detrend=section.detrend,
                 standardize="zscore_sample" if section.standardize else None,
                 confounds=confounds,
-                filter=filter_of(section),
+                filter="butterworth" if low else False,
                 low_pass=low,
-                high_pass=high,
+                high_pass=high if low else None,
                 t_r=repetition_time,
             )
     return out
+
+
+def _with_cosines(
+    confounds: npt.NDArray[np.float64] | None, n_volumes: int, repetition: float, high_pass: float
+) -> npt.NDArray[np.float64] | None:
+    """Return the confounds with the cosines of the high-pass beside them.
+
+    nilearn's own cosine filter leaves all cosines out, with no more than a warning, where one
+    correlates with a confound by more than 0.9, as a slow drift of the head does.
+    """
+    times = repetition * np.arange(n_volumes)
+    cosines = np.asarray(create_cosine_drift(high_pass, times)[:, :-1])
+    found = cosines if confounds is None else np.hstack([confounds, cosines])
+    return found if found.shape[1] else None
+
+
+def timing(recording: pd.Series) -> tuple[float, float]:
+    """Return a run's TR and the time of its first volume, s."""
+    rate = recording["sampling_frequency"]
+    if not rate > 0:
+        problem = "the repetition time isn't known"
+        mend = "add RepetitionTime to the run's JSON sidecar"
+        raise FornixError(problem, where=name_of(recording), mend=mend)
+    sidecar = json.loads(text(recording.get("sidecar")) or "{}")
+    # 1 / (1 / TR) may miss TR by a bit, and so a volume at a window's edge.
+    return round(1.0 / float(rate), 9), float(sidecar.get("StartTime") or 0.0)
+
+
+def cleaning_steps(section: Cleaning) -> list[str]:
+    """Return what :func:`clean_signals` does, in words."""
+    steps = ["detrended, run by run"] if section.detrend else []
+    if section.high_pass or section.low_pass:
+        edges = f"{section.high_pass or 0:g} to {section.low_pass or 'Nyquist'} Hz"
+        steps.append(f"filtered, {edges} ({filter_of(section)})")
+    return steps + (["z-scored, run by run (sample SD)"] if section.standardize else [])

@@ -23,6 +23,8 @@ def confounds_of(
     n_volumes: int,
     material: Material,
     journal: Journal,
+    *,
+    required: bool = True,
 ) -> npt.NDArray[np.float64] | None:
     """Return the confounds of a run.
 
@@ -39,6 +41,8 @@ def confounds_of(
         Volumes of the run.
     material, journal
         The subject's tables; what was done.
+    required
+        Whether named columns must have a table; else its lack is noted.
 
     Returns
     -------
@@ -61,7 +65,7 @@ def confounds_of(
     ]
     found = tables[1] if tables[0].empty else tables[0]
     if found.empty:
-        if wanted == "auto":
+        if wanted == "auto" or not required:
             journal.step("confounds: the dataset has no table")
             return None
         problem = f"no confounds table belongs to {name_of(recording)}"

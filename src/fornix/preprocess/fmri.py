@@ -7,7 +7,6 @@ otherwise, which is nilearn's ``slice_time_ref=0``.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,13 @@ import xarray as xr
 from nibabel.affines import apply_affine
 
 from fornix.errors import FornixError, did_you_mean
-from fornix.preprocess.cleaning import Signals, clean_signals, filter_of, read_signals
+from fornix.preprocess.cleaning import (
+    Signals,
+    clean_signals,
+    cleaning_steps,
+    read_signals,
+    timing,
+)
 from fornix.preprocess.confounds import confounds_of
 from fornix.preprocess.glm import make_design, nuisance_spread, trial_betas
 from fornix.preprocess.grids import Grid, Mask, common_grid, load_image
@@ -34,6 +39,7 @@ from fornix.preprocess.material import (
 )
 from fornix.preprocess.regions import Names, region_names
 from fornix.preprocess.samples import sample_coords, sample_table, zscore_by_session
+from fornix.preprocess.volumes import VOLUMES, volume_events
 from fornix.preprocess.windows import EPSILON_S, merge_blocks, window_means, windows_of
 from fornix.progress import track
 from fornix.study.compute import Compute
@@ -121,6 +127,7 @@ def prepare(
             "volume_shape": list(grid.shape),
             "affine": grid.affine.tolist(),
             "n_trials": len(responses),
+            "samples": VOLUMES if section.continuous else "trials",
             **journal.attrs(),
         },
     )
@@ -169,7 +176,7 @@ def _read(
 ) -> Run:
     where = name_of(recording)
     image = load_image(material.root, where)
-    repetition, start = _timing(recording)
+    repetition, start = timing(recording)
     signals, usable = read_signals(image, mask, section.smoothing_fwhm)
     journal.exclude(where, "voxel", int((~usable).sum()), "constant or not finite in this run")
     if section.smoothing_fwhm:
@@ -177,30 +184,10 @@ def _read(
     confounds = confounds_of(section.confounds, recording, len(signals), material, journal)
     if not _is_glm(section):
         signals = clean_signals(signals, section, repetition, confounds, where)
-        for step in _cleaning_steps(section):
+        for step in cleaning_steps(section):
             journal.step(step)
     times = start + repetition * np.arange(len(signals), dtype=np.float64)
     return Run(recording, signals, usable, times, confounds)
-
-
-def _timing(recording: pd.Series) -> tuple[float, float]:
-    """Return a run's TR and the time of its first volume, s."""
-    rate = recording["sampling_frequency"]
-    if not rate > 0:
-        problem = "the repetition time isn't known"
-        mend = "add RepetitionTime to the run's JSON sidecar"
-        raise FornixError(problem, where=name_of(recording), mend=mend)
-    sidecar = json.loads(text(recording.get("sidecar")) or "{}")
-    # 1 / (1 / TR) may miss TR by a bit, and so a volume at a window's edge.
-    return round(1.0 / float(rate), 9), float(sidecar.get("StartTime") or 0.0)
-
-
-def _cleaning_steps(section: FmriResponses) -> list[str]:
-    steps = ["detrended, run by run"] if section.detrend else []
-    if section.high_pass or section.low_pass:
-        edges = f"{section.high_pass or 0:g} to {section.low_pass or 'Nyquist'} Hz"
-        steps.append(f"filtered, {edges} ({filter_of(section)})")
-    return steps + (["z-scored, run by run (sample SD)"] if section.standardize else [])
 
 
 def _samples(
@@ -208,6 +195,9 @@ def _samples(
 ) -> tuple[pd.DataFrame, Signals]:
     """Return the events that made a sample, and their samples."""
     where = name_of(run.recording)
+    if section.continuous:
+        journal.step("samples: every volume")
+        return volume_events(run.times), run.signals
     events = without_onset(events_of(material.events, where), where, journal)
     if events.empty:
         journal.exclude(where, "recording", 1, "no selected event")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from fornix.evaluation.table import interval_table, score_table
-from fornix.store.artifact import Recipe, Target, adopt, create, open_artifact
+from fornix.store.artifact import Artifact, Recipe, Target, adopt, create, open_artifact
 from fornix.study.compute import Compute
 from fornix.study.scores import Evaluation
 from fornix.training.samples import plain_text, sample_table, stack_units
@@ -55,7 +55,7 @@ def run(
     fits = {name: open_artifact(inputs[f"fit/{name}"]) for name in sorted(names)}
     read = {f"fit/{name}": one.digests(f"{part}.zarr") for name, one in fits.items()}
     responses = {}
-    if task == "encoding" and section.scores.ceiling:
+    if task == "encoding" and section.scores.ceiling and not _continuous(fits):
         responses = {name: open_artifact(inputs[f"responses/{name}"]) for name in fits}
         digests = {n: one.digests("responses.zarr") for n, one in responses.items()}
         read |= {f"responses/{name}": digest for name, digest in digests.items()}
@@ -82,3 +82,10 @@ def run(
         details |= {"permutations": section.scores.permutations, "subjects": list(fits)}
         draft.write_json("details.json", details)
         draft.note(n_rows=len(scores), notes=found.notes)
+
+
+def _continuous(fits: Mapping[str, Artifact]) -> bool:
+    """Return whether samples are volumes: their ceilings come from the fits' own responses."""
+    return all(
+        one.dataset("predictions").attrs.get("samples") == "volumes" for one in fits.values()
+    )

@@ -26,6 +26,7 @@ from fornix.features.reuse import (
     check_unchanged,
     find_donors,
     keys_of,
+    relatives,
     sources,
     whole,
 )
@@ -99,6 +100,11 @@ def run(
         read["weights"] = fingerprint(section)
     recipe = Recipe("features", settings, read)
     if adopt(target, recipe):
+        return
+    if write := getattr(kind, "write", None):  # it makes something else than arrays
+        with create(target, recipe) as draft, Bar(f"{section.kind}: rows", len(rows)) as bar:
+            told = replace(context, advance=bar.advance)
+            write(section, rows, told, draft, relatives(target, recipe))
         return
     labels = kind.labels(section, rows) if hasattr(kind, "labels") else {}
     keys = keys_of(rows)
@@ -189,7 +195,7 @@ class _Job:
 
     def _missing(self) -> NDArray[np.bool_]:
         """Return the rows that lack a layer."""
-        return np.any([one.donor < 0 for one in self.sources.values()], axis=0)
+        return np.asarray(np.any([one.donor < 0 for one in self.sources.values()], axis=0))
 
     def _assemble(
         self, piece: slice, missing: NDArray[np.bool_], computing: Iterator[Layers]

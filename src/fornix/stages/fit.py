@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,18 +23,19 @@ from fornix.seeds import generator
 from fornix.store.artifact import Recipe, Target, adopt, create, open_artifact
 from fornix.study.compute import Compute
 from fornix.study.fits import ClassifierFit, Fit, RidgeFit, RsaFit
+from fornix.training.designs import features_of_stimuli, targets_of
+from fornix.training.given import of_trials, of_volumes, train_and_test, with_folds
 from fornix.training.samples import (
-    average_repeats,
-    feature_layers,
     plain_text,
-    rows_of,
     sample_table,
     session_means,
     shuffled_labels,
-    shuffled_rows,
     stack_units,
 )
-from fornix.training.splits import Fold, inner_folds, plan_folds
+from fornix.training.splits import Fold, plan_folds
+
+KEPT_ATTRS = ("volume_shape", "affine", "units", "samples")
+"""Attributes of the responses that predictions keep."""
 
 
 @dataclass
@@ -51,6 +54,7 @@ class _Job:
     subject: str
     seed: int
     responses: xr.Dataset
+    events: pd.DataFrame | None
     features: Mapping[str, xr.Dataset]
     model: ModuleType
     notes: list[str]
@@ -58,20 +62,6 @@ class _Job:
     @property
     def where(self) -> str:
         return f"fit of sub-{self.subject}"
-
-    def targets(self, stimuli: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """Return ``<features>/<layer>`` -> (stimulus, feature) for the stimuli named."""
-        found = {}
-        for name, features in self.features.items():
-            rows = rows_of(stimuli, features, name=name)
-            for layer in feature_layers(features):
-                values = features[layer].values
-                if bad := int((~np.isfinite(values)).any(1).sum()):
-                    problem = f"layer {layer} has values that aren't finite for {bad} stimuli"
-                    mend = "leave the layer or these stimuli out"
-                    raise FornixError(problem, where=f"features {name}", mend=mend)
-                found[f"{name}/{layer}"] = values[rows]
-        return found
 
     def shuffler(self) -> np.random.Generator:
         return generator(self.seed, "fit", "shuffle", self.subject)
@@ -107,7 +97,11 @@ def run(
     responses = open_artifact(inputs["responses"])
     names = list(getattr(section, "features", []))
     features = {name: open_artifact(inputs[f"features/{name}"]) for name in names}
-    read = {"responses": responses.digests("responses.zarr")}
+    # Volumes come with the events by which features are aligned; trials carry their stimulus.
+    parts = [
+        name for name in ("responses.zarr", "events.parquet") if name in responses.manifest["parts"]
+    ]
+    read = {"responses": responses.digests(*parts)}
     read |= {f"features/{name}": one.digests("features.zarr") for name, one in features.items()}
     settings = {k: v for k, v in section.identity().items() if k != "responses"}
     recipe = Recipe("fit", settings | {"subject": subject, "seed": seed}, read)
@@ -117,6 +111,7 @@ def run(
         subject=subject or "",
         seed=seed,
         responses=plain_text(responses.dataset("responses")).load(),
+        events=responses.table("events") if "events.parquet" in parts else None,
         features={name: plain_text(one.dataset("features")) for name, one in features.items()},
         model=importlib.import_module(f"fornix.models.{section.kind}"),
         notes=[],
@@ -141,24 +136,22 @@ def run(
 def _encode(section: RidgeFit, job: _Job) -> Fitted:
     table = sample_table(job.responses)
     matrix, units = stack_units(job.responses)
-    folds = plan_folds(table, section.cv, "encoding", seed=job.seed, where=job.where)
-    rows, table = _with_folds(table, folds)
-    _note_unused(job, len(matrix) - len(rows), "name no stimulus")
-    matrix, table = matrix[rows], table.assign(n_repeats=1)
-    if section.average_repeats:
-        matrix, table = average_repeats(matrix, table)
-    features = job.targets(table["stimulus"].to_numpy())
-    if section.shuffle:
-        source = shuffled_rows(table, job.shuffler())
-        features = {name: values[source] for name, values in features.items()}
-    group = table["group"].to_numpy()
+    shuffler, where = job.shuffler(), job.where
+    if job.events is None:
+        prepare = partial(of_trials, seed=job.seed, notes=job.notes)
+    else:
+        prepare = partial(of_volumes, events=job.events)
+    given = prepare(section, table, matrix, job.features, shuffler=shuffler, where=where)
+    table, matrix = given.table, given.matrix
+    targets, spaces = targets_of(section, list(given.features))
     found = job.model.fit(
         section,
-        features,
+        given.features,
         matrix,
-        _pairs(table["fold"].to_numpy()),
-        inner=lambda train: inner_folds(group[train], section.inner_splits),
+        given.pairs,
+        inner=given.inner,
         notes=job.notes,
+        targets=targets,
     )
     names = list(found.predicted)
     cubes = ("target", "sample", "unit")
@@ -172,11 +165,12 @@ def _encode(section: RidgeFit, job: _Job) -> Fitted:
         },
         coords={"target": names}
         | {name: ("unit", _plain(values)) for name, values in units.items()}
-        | _sample_coords(table, "stimulus", "n_repeats"),
-        attrs={k: job.responses.attrs[k] for k in ("volume_shape", "affine", "units")
-               if k in job.responses.attrs},
-    )  # fmt: skip
-    facts = _facts(dataset, folds, matrix.shape[1]) | {"average_repeats": section.average_repeats}
+        | _sample_coords(table, "stimulus", "n_repeats", "recording", "onset"),
+        attrs={k: job.responses.attrs[k] for k in KEPT_ATTRS if k in job.responses.attrs}
+        | {"spaces": json.dumps(spaces)},
+    )
+    facts = _facts(dataset, given.folds, matrix.shape[1])
+    facts |= {"average_repeats": section.average_repeats and job.events is None, "spaces": spaces}
     return Fitted("predictions", dataset, "unit", facts, found.weights)
 
 
@@ -184,7 +178,7 @@ def _decode(section: ClassifierFit, job: _Job) -> Fitted:
     table = sample_table(job.responses)
     label = None if section.baseline is not None else section.label
     folds = plan_folds(table, section.cv, "decoding", label, seed=job.seed, where=job.where)
-    rows, table = _with_folds(table, folds)
+    rows, table = with_folds(table, folds)
     _note_unused(job, job.responses.sizes["sample"] - len(rows), f"have no {section.label}")
     if label is not None:
         _note_repeats(job, table, label)
@@ -203,7 +197,7 @@ def _decode(section: ClassifierFit, job: _Job) -> Fitted:
         exchangeable = table["group" if label else "pair"].to_numpy()
         labels = shuffled_labels(labels, exchangeable, job.shuffler())
     rng = generator(job.seed, "fit", "classifier", job.subject)
-    found = job.model.fit(section, views, labels, _pairs(table["fold"].to_numpy()), rng)
+    found = job.model.fit(section, views, labels, train_and_test(table["fold"].to_numpy()), rng)
     table["label"] = np.asarray(classes, dtype=object)[labels]
     chance = float(np.bincount(labels).max() / len(labels))
     dataset = xr.Dataset(
@@ -239,7 +233,7 @@ def _compare(section: RsaFit, job: _Job) -> Fitted:
         stimuli, units, sessions, brain = _given_rdms(job)
     else:
         stimuli, units, sessions, brain = _measured_rdms(section, job)
-    features = job.targets(stimuli)
+    features = features_of_stimuli(job.features, stimuli)
     if section.shuffle:
         source = job.shuffler().permutation(len(stimuli))
         features = {name: values[source] for name, values in features.items()}
@@ -301,21 +295,6 @@ def _measured_rdms(
             patterns = means[s][:, regions == name]
             rdms[u, s] = job.model.brain_rdm(patterns, section.brain_distance, where=where)
     return stimuli, units, sessions, rdms
-
-
-def _with_folds(table: pd.DataFrame, folds: list[Fold]) -> tuple[NDArray[np.intp], pd.DataFrame]:
-    """Return the rows that folds use, and their table with ``fold`` and ``group``."""
-    fold = np.full(len(table), -1)
-    group = np.full(len(table), "", dtype=object)
-    for one in folds:
-        fold[one.test], group[one.test] = one.index, one.labels
-    rows = np.flatnonzero(fold >= 0)
-    table = table.assign(fold=fold, group=group).iloc[rows].reset_index(drop=True)
-    return rows, table
-
-
-def _pairs(fold: NDArray[Any]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    return [(np.flatnonzero(fold != one), np.flatnonzero(fold == one)) for one in np.unique(fold)]
 
 
 def _note_repeats(job: _Job, table: pd.DataFrame, label: str) -> None:

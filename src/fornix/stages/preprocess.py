@@ -17,13 +17,14 @@ from fornix.errors import FornixError
 from fornix.ingest.index import Index
 from fornix.ingest.select import select_events, select_recordings
 from fornix.preprocess.material import Material, text
+from fornix.preprocess.volumes import VOLUMES, shown_events
 from fornix.store import Recipe, Target, adopt, create, open_artifact
 from fornix.store.digests import combine, file_digest
 from fornix.study.base import EventSelect
 from fornix.study.compute import Compute
 from fornix.study.responses import FmriResponses, RdmResponses, Responses
 
-CHUNKED_ALONG = {"fmri": "unit", "eeg": "sample", "rdms": "session"}
+CHUNKED_ALONG = {"fmri": "unit", "timeseries": "unit", "eeg": "sample", "rdms": "session"}
 """Solvers read blocks of voxels, and whole epochs."""
 
 
@@ -36,7 +37,7 @@ def run(
     subject: str | None = None,
     seed: int = 0,
 ) -> None:
-    """Write ``responses.zarr`` of one subject.
+    """Write ``responses.zarr`` of one subject; with volumes for samples, ``events.parquet`` too.
 
     Parameters
     ----------
@@ -76,6 +77,8 @@ def run(
         with threadpool_limits(resources.threads):
             dataset, notes = kind.prepare(section, material, resources)
         draft.write_dataset("responses", dataset, along=CHUNKED_ALONG[section.kind])
+        if dataset.attrs.get("samples") == VOLUMES:
+            draft.write_table("events", shown_events(material.events))
         draft.note(**notes)
 
 
@@ -120,8 +123,10 @@ def gather(
     events = events[events["recording"].isin(list(mine["recording"]))].reset_index(drop=True)
     if not isinstance(section, RdmResponses):
         where = f"responses ({section.dataset}): events of sub-{subject}"
-        chosen = select_events(events, section.events, where)
-        if isinstance(section, FmriResponses):
+        # Rest goes on without events.
+        silent = events.empty and getattr(section, "continuous", False)
+        chosen = events if silent else select_events(events, section.events, where)
+        if isinstance(section, FmriResponses) and not section.continuous:
             others = _others(events, chosen, section.events, where)
         events = chosen
     of_subject = index.companions["subject"].map(text).isin([subject, ""])

@@ -15,11 +15,13 @@ class StimulusSource(Section):
 
     With ``modality: file`` the column holds paths below ``folder``; with ``text`` the cell is
     the stimulus itself (a word, a sentence); with ``label`` each distinct value is a condition
-    without content (a category), which only feature kinds that read columns can describe.
+    without content (a category), which only feature kinds that read columns can describe. With
+    ``word`` every event is a stimulus of its own, a word of a running text (a passage), since a
+    model reads it in its context.
     """
 
     column: str = Field("stim_file", description="events column that names the stimulus")
-    modality: Literal["auto", "file", "text", "label"] = Field(
+    modality: Literal["auto", "file", "text", "word", "label"] = Field(
         "auto",
         description="auto: file if the column is stim_file, label if the column is missing",
     )

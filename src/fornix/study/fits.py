@@ -22,12 +22,43 @@ class CrossValidation(Section):
     n_splits: int | None = Field(
         5, ge=2, description="folds; null leaves one group out; never more than groups"
     )
+    gap: float = Field(
+        20.0,
+        ge=0,
+        description="continuous samples: s left out of training on both sides of a held-out "
+        "block, since neighbours know of each other",
+    )
+
+
+class Align(Section):
+    """How features of events become features of samples that follow one another in time.
+
+    - ``hrf``: convolved with a hemodynamic response (nilearn's), as in a GLM;
+    - ``lanczos``: low-passed at the samples' Nyquist frequency (Huth et al. 2016);
+    - ``mean``, ``sum``: of the events that begin within a sample's interval;
+    - ``last``: of the event that began last.
+
+    Without ``hrf``, ``delays`` let the fit find the shape of the response itself (FIR).
+    """
+
+    method: Literal["hrf", "lanczos", "mean", "sum", "last"] = Field("hrf", description="see above")
+    hrf: Literal["spm", "glover"] = Field("spm", description="hrf: nilearn's name of it")
+    impulse: bool = Field(False, description="hrf: every event is a moment, whatever its duration")
+    lobes: int = Field(3, ge=1, description="lanczos: lobes of the filter on each side")
+    delays: list[float] = Field(
+        [0.0],
+        min_length=1,
+        description="copies of the features, each this much later (s): a finite impulse response",
+    )
 
 
 class RidgeFit(Section):
     """Encoding: ridge regression from each layer's features to every unit.
 
     One penalty a unit, chosen by an inner grouped cross-validation on the training samples.
+
+    With ``joint``, one more fit has all spaces side by side (target ``joint``), and one for each
+    space has all others (``joint-<space>``): what a space adds to the others is its own.
     """
 
     task: ClassVar[str] = "encoding"
@@ -42,7 +73,36 @@ class RidgeFit(Section):
     )
     cv: CrossValidation = Field(default_factory=CrossValidation, description="outer folds")
     inner_splits: int = Field(5, ge=2, description="inner folds for the penalty")
-    shuffle: bool = Field(False, description="control: permute the stimuli of the features")
+    shuffle: bool = Field(
+        False,
+        description="control: permute the stimuli of the features; continuous samples: shift the "
+        "features in time, in a circle",
+    )
+    align: Align | None = Field(
+        None, description="continuous samples: features to samples; null: an HRF (spm)"
+    )
+    pca: int | None = Field(
+        None,
+        ge=1,
+        description="principal components that are kept of each space, fitted on the training "
+        "samples of each fold",
+    )
+    joint: bool = Field(False, description="fit all spaces together, and all but each one")
+    spaces: dict[Name, list[str]] = Field(
+        {},
+        description="joint: space -> its layers, as <features>/<layer> (patterns are allowed); "
+        "without it, every layer is a space",
+    )
+
+    @model_validator(mode="after")
+    def _spaces_are_joined(self) -> RidgeFit:
+        if self.spaces and not self.joint:
+            msg = "spaces are what joint puts together: set joint: true, or leave spaces out"
+            raise ValueError(msg)
+        if taken := sorted(set(self.spaces) & {*self.features, "joint"}):
+            msg = f"the space '{taken[0]}' has the name of something else: give it another"
+            raise ValueError(msg)
+        return self
 
 
 class ClassifierFit(Section):

@@ -25,10 +25,14 @@ class FmriSamples(Section):
     - ``trial``: mean of the volumes in ``window`` after each event's onset;
     - ``lsa``: single-trial GLM, all trials of a run in one model ("least squares, all");
     - ``lss``: single-trial GLM, one model a trial, the others in one regressor each condition
-      ("least squares, separate"; Mumford et al. 2012).
+      ("least squares, separate"; Mumford et al. 2012);
+    - ``volumes``: every volume, for stimuli that go on and on (a story, a film); fits align the
+      features with them in time.
     """
 
-    method: Literal["block", "trial", "lsa", "lss"] = Field("lsa", description="see above")
+    method: Literal["block", "trial", "lsa", "lss", "volumes"] = Field(
+        "lsa", description="see above"
+    )
     shift: float = Field(5.0, description="block: hemodynamic shift, s")
     merge_gap: float = Field(4.0, ge=0, description="block: largest gap within a block, s")
     window: tuple[float, float] = Field(
@@ -40,7 +44,23 @@ class FmriSamples(Section):
     noise: Literal["ols", "ar1"] = Field("ols", description="lsa, lss: noise model")
 
 
-class FmriResponses(Section):
+class Cleaning(Section):
+    """How nilearn cleans the time courses of a run."""
+
+    confounds: list[Glob] | Literal["auto"] = Field(
+        "auto",
+        description="columns of the confounds table to regress out; auto: six motion "
+        "parameters, white matter and CSF where the dataset has them",
+    )
+    detrend: bool = Field(True, description="remove each run's linear trend")
+    high_pass: float | None = Field(
+        0.0078, ge=0, description="high-pass cut-off, Hz (1/128 s); null: none"
+    )
+    low_pass: float | None = Field(None, gt=0, description="low-pass cut-off, Hz; null: none")
+    standardize: bool = Field(True, description="z-score each unit over each run")
+
+
+class FmriResponses(Cleaning):
     """BOLD, cleaned by nilearn: mask, confounds, detrend, high-pass, standardise, samples."""
 
     kind: Literal["fmri"] = Field(description="BOLD")
@@ -56,21 +76,30 @@ class FmriResponses(Section):
     smoothing_fwhm: float | None = Field(
         None, ge=0, description="Gaussian smoothing, full width at half maximum, mm"
     )
-    confounds: list[Glob] | Literal["auto"] = Field(
-        "auto",
-        description="columns of the confounds table to regress out; auto: six motion "
-        "parameters, white matter and CSF where the dataset has them",
-    )
-    detrend: bool = Field(True, description="remove each run's linear trend")
-    high_pass: float | None = Field(
-        0.0078, ge=0, description="high-pass cut-off, Hz (1/128 s); null: none"
-    )
-    low_pass: float | None = Field(None, gt=0, description="low-pass cut-off, Hz; null: none")
-    standardize: bool = Field(True, description="z-score each voxel over each run")
     samples: FmriSamples = Field(default_factory=FmriSamples, description="volumes to samples")
     standardize_samples: bool = Field(
         False, description="z-score each voxel over each session's samples (NSD's convention)"
     )
+
+    @property
+    def continuous(self) -> bool:
+        """Whether samples follow one another in time, whatever the events."""
+        return self.samples.method == "volumes"
+
+
+class TimeseriesResponses(Cleaning):
+    """Time courses of regions as a table (BIDS derivative): every volume is a sample."""
+
+    kind: Literal["timeseries"] = Field(description="time courses of regions, as tables")
+    dataset: Name = Field(description="a name in datasets")
+    select: Select = Field(default_factory=Select, description="recordings to use")
+    events: EventSelect = Field(default_factory=EventSelect, description="events to use")
+    units: list[Glob] = Field(["*"], description="patterns of columns to keep")
+
+    @property
+    def continuous(self) -> bool:
+        """Every volume is a sample."""
+        return True
 
 
 class EegResponses(Section):
@@ -125,6 +154,6 @@ class RdmResponses(Section):
 
 
 Responses = Annotated[
-    FmriResponses | EegResponses | RdmResponses,
+    FmriResponses | TimeseriesResponses | EegResponses | RdmResponses,
     Field(discriminator="kind"),
 ]

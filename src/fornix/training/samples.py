@@ -85,6 +85,12 @@ def feature_layers(features: xr.Dataset) -> list[str]:
     return [str(name) for name in json.loads(features.attrs["layers"])]
 
 
+def feature_rows(features: xr.Dataset) -> pd.DataFrame:
+    """Return one line a row of the features: ``stimulus``, and ``time`` (s) of frames."""
+    names = [name for name in ("stimulus", "time") if name in features.coords]
+    return pd.DataFrame({name: features[name].values for name in names}).astype({"stimulus": str})
+
+
 def rows_of(stimuli: NDArray[Any], features: xr.Dataset, *, name: str) -> NDArray[np.intp]:
     """Return the row of the features for each named stimulus.
 
