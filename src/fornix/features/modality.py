@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
@@ -13,8 +13,9 @@ REMEDY = {
     "columns, or let the events name files (stimuli.column and stimuli.modality of the dataset)",
     "image": "take a vision model, pixels or gabor for pictures",
     "text": "take kind: huggingface with a text model for texts",
-    "audio": "describe sounds with kind: columns and a stimulus table",
-    "video": "describe clips with kind: columns and a stimulus table",
+    "word": "take kind: words, surprisal or huggingface with a text model for words",
+    "audio": "take kind: huggingface with a model of sounds, spectrogram or envelope for sounds",
+    "video": "take kind: huggingface with a model of clips, or motion_energy for clips",
 }
 
 
@@ -48,6 +49,11 @@ def require(stimuli: pd.DataFrame, modality: str, *, what: str, where: str) -> N
         f"{found} stimuli ({shown}{more})"
     )
     raise FornixError(problem, where=where, mend=REMEDY.get(found, "take another dataset"))
+
+
+def require_any(stimuli: pd.DataFrame, modalities: Sequence[str], *, what: str, where: str) -> None:
+    """Raise unless every stimulus has one of some modalities."""
+    require(stimuli[~stimuli["modality"].isin(modalities)], modalities[0], what=what, where=where)
 
 
 def only_modality(stimuli: pd.DataFrame, allowed: Iterable[str], *, where: str) -> str:

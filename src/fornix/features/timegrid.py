@@ -30,6 +30,14 @@ def duration_of(path: Path, modality: str) -> float:
     return clip_info(path).duration
 
 
+def timed_rows(
+    stimuli: pd.DataFrame, root: Path, rate: float | None, *, sound: bool = False
+) -> pd.DataFrame:
+    """Return the stimuli, a row each, or with a rate a row a step; ``sound``: of sound tracks."""
+    rows = stimuli.assign(modality="audio") if sound else stimuli
+    return rows if rate is None else frames_table(rows, root, rate)
+
+
 def frames_table(stimuli: pd.DataFrame, root: Path, rate: float) -> pd.DataFrame:
     """Return one line a step of time of each stimulus.
 
