@@ -72,7 +72,7 @@ def throughput(root: Path) -> None:
             run(section, rows, root, Target(Path(target) / "made"))
 
     def plain_loop() -> None:
-        """What one writes by hand: decode, forward, pool, append, save."""
+        """Do what one writes by hand: decode, forward, pool, append, save."""
         processor = transformers.ViTImageProcessorPil(size={"height": 224, "width": 224})
         kept: dict[int, list[Any]] = {}
         with settings(1), torch.inference_mode():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import re
 from pathlib import Path
-from types import SimpleNamespace
 from typing import get_args
 
 import numpy as np
@@ -14,9 +13,10 @@ import pytest
 from PIL import Image
 
 from fornix.cli import parser
+from fornix.features.extractor import Context
 from fornix.study.claims import Claim
 from fornix.study.datasets import Dataset
-from fornix.study.features import Features
+from fornix.study.features.union import Features
 from fornix.study.fits import Fit
 from fornix.study.responses import Responses
 
@@ -72,12 +72,14 @@ def test_commands_exist(page):
 
 def test_the_extractor_of_the_docs_works(tmp_path):
     text = (PROJECT / "docs/extending.md").read_text()
-    (code,) = re.findall(r'```python\n("""Mean colour.*?)```', text, flags=re.DOTALL)
-    example: dict = {}
-    exec(code, example)  # noqa: S102 - our own documentation
+    blocks = re.findall(r'```python\n("""Mean colour.*?)```', text, flags=re.DOTALL)
+    example: dict = {"__name__": "tint"}
+    for code in blocks:
+        exec(compile(code, "docs", "exec", dont_inherit=True), example)  # noqa: S102 - ours
     Image.new("RGB", (8, 8), (10, 20, 30)).save(tmp_path / "one.png")
-    stimuli = pd.DataFrame({"path": ["one.png"]})
-    section = SimpleNamespace(layers="all")
-    (batch,) = example["extract"](section, stimuli, tmp_path, None, [])
-    assert batch["colour"].shape == (1, 3)
-    assert np.allclose(batch["colour"], [10, 20, 30])
+    rows = pd.DataFrame({"stimulus": ["one"], "path": ["one.png"]})
+    section = example["TintFeatures"](kind="tint", dataset="d")
+    with example["open_extractor"](section, rows, Context(tmp_path)) as extractor:
+        (found,) = extractor([rows], ["tint"])
+    assert found["tint"].shape == (1, *extractor.shapes["tint"])
+    assert np.allclose(found["tint"], [10, 20, 30])

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import pytest
 import tiny
+import tiny_vlm
 
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory):
     """Return a function: architecture -> folder of a tiny checkpoint of it."""
-    root = tmp_path_factory.mktemp("checkpoints")
+    return maker(tmp_path_factory.mktemp("checkpoints"), tiny.MAKERS)
 
+
+@pytest.fixture(scope="session")
+def vlm(tmp_path_factory):
+    """Return a function: architecture -> folder of a tiny vision-language checkpoint of it."""
+    return maker(tmp_path_factory.mktemp("vlm"), tiny_vlm.MAKERS)
+
+
+def maker(root, makers):
     def folder(name):
         path = root / name
-        return path if path.exists() else tiny.MAKERS[name](path)
+        return path if path.exists() else makers[name](path)
 
     return folder
 

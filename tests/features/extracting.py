@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def extract(
     rows = kind.table(section, stimuli, context) if hasattr(kind, "table") else stimuli
     rows = rows.reset_index(drop=True)
     edges = [0, *cuts, len(rows)]
-    blocks = [rows.iloc[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    blocks = [rows.iloc[a:b] for a, b in pairwise(edges)]
     with kind.open_extractor(section, rows, context) as extractor:
         parts = list(extractor(blocks, list(extractor.shapes)))
         shapes = dict(extractor.shapes)

@@ -118,7 +118,12 @@ def test_several_readouts_of_one_pass(checkpoint, stimuli, monkeypatch):
     section = tiny.section(checkpoint("vit"), readouts=["cls", "mean", "tokens"], batch_size=5)
     both = extract(huggingface, section, rows, root)
     assert len(passes) == 3  # one to see the layers, one to see their shapes, one for all
-    assert list(both)[:4] == ["embeddings@cls", "embeddings@mean", "embeddings@tokens", "block1@cls"]
+    assert list(both)[:4] == [
+        "embeddings@cls",
+        "embeddings@mean",
+        "embeddings@tokens",
+        "block1@cls",
+    ]
     assert both["block2@tokens"].shape == (5, 4, 4, 16)  # places only, as they lie in the picture
     for readout in ("cls", "mean"):
         one = extract(huggingface, tiny.section(checkpoint("vit"), readouts=[readout]), rows, root)

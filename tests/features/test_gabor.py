@@ -12,7 +12,6 @@ from skimage.filters import gabor_kernel
 from fornix.errors import FornixError
 from fornix.features import gabor
 from fornix.features.gabor import energy, filter_bank
-from fornix.study.compute import Compute
 from fornix.study.features.gabor import GaborFeatures
 
 SIZE, LEVELS, ORIENTATIONS, GRID = 64, 4, 4, 8

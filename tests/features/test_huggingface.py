@@ -100,7 +100,9 @@ def test_layers_of_a_convolutional_network(  # noqa: PLR0917
 )
 def test_a_sentence_in_a_batch_is_the_sentence_alone(checkpoint, name, readout, expected):
     # The reference runs one sentence at a time: whatever padding does would be seen.
-    found, _ = run(tiny.section(checkpoint(name), readouts=[readout]), tiny.texts(tiny.SENTENCES[:2]))
+    found, _ = run(
+        tiny.section(checkpoint(name), readouts=[readout]), tiny.texts(tiny.SENTENCES[:2])
+    )
     for row, sentence in enumerate(tiny.SENTENCES[:2]):
         reference = direct_text(checkpoint(name), sentence)
         for layer, state in zip(found, reference.hidden_states, strict=False):

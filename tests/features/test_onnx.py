@@ -100,7 +100,7 @@ def test_any_tensor_can_be_asked_for(saved, images):
     np.testing.assert_allclose(found["net.relu.0@tokens"], maps.transpose(0, 2, 3, 1), **EXACT)
     np.testing.assert_allclose(found["net.relu.0@flatten"], maps.reshape(5, -1), **EXACT)
     assert (found["net.conv.0@flatten"] < 0).any()
-    with pytest.raises(FornixError, match="no layer matches 'net.rely'") as caught:
+    with pytest.raises(FornixError, match=r"no layer matches 'net\.rely'") as caught:
         extract(onnx, section(path, layers=["net.rely"]), *images)
     assert "net.relu.0" in caught.value.mend
 

@@ -18,7 +18,8 @@ from fornix.features.sounds import load_sound, sound_duration
 from fornix.features.timegrid import frames_table, pieces
 
 EXACT = {"rtol": 1e-5, "atol": 1e-5}
-WORDS = "the cat sat on the small table and the dog ran after the ball".split()
+TEXT = "the cat sat on the small table and the dog ran after the ball"
+WORDS = TEXT.split()
 
 
 def words(passages):

@@ -229,7 +229,11 @@ def sounding(folder: Path, config: Any, extractor: Any) -> Path:
 
 
 CONV = {"conv_dim": (16, 16), "conv_kernel": (10, 8), "conv_stride": (10, 8)}
-CONV |= {"num_feat_extract_layers": 2, "num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2}
+CONV |= {
+    "num_feat_extract_layers": 2,
+    "num_conv_pos_embeddings": 8,
+    "num_conv_pos_embedding_groups": 2,
+}
 DECODER = {**BLOCKS, "vocab_size": 300, "max_position_embeddings": 64, "num_key_value_heads": 1}
 
 

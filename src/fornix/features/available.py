@@ -34,6 +34,7 @@ def available(section: Any) -> str | None:
         if not path.is_file():
             beside = path.parent.glob("*.onnx") if path.parent.is_dir() else ()
             mend = did_you_mean(path.name, [one.name for one in beside]) or "mend the path"
-            raise FornixError(f"there is no ONNX file {path}", where=where, mend=mend)
+            problem = f"there is no ONNX file {path}"
+            raise FornixError(problem, where=where, mend=mend)
     found: str | None = getattr(section, "model", None)
     return found

@@ -13,9 +13,9 @@ import transformers
 from huggingface_hub.errors import StrictDataclassError
 
 from fornix.errors import FornixError, did_you_mean
-from fornix.features.hub import CONFIG
+from fornix.features.hub import CONFIG, place
 from fornix.seeds import generator
-from fornix.study.features.huggingface import HuggingFaceFeatures
+from fornix.study.features.hub import HubSection
 
 DERIVED = ("stage_names", "out_features", "out_indices", "_out_features", "_out_indices")
 """Config values that follow from others, and would contradict them after an override."""
@@ -78,7 +78,7 @@ class Loaded:
 
 
 def load_model(
-    section: HuggingFaceFeatures,
+    section: HubSection,
     folder: Path | None,
     modality: str,
     notes: list[str],
@@ -108,7 +108,7 @@ def load_model(
     FornixError
         If the config is wrong, weights are missing, or the model reads something else.
     """
-    where = f"features (kind: huggingface, model: {section.model})"
+    where = place(section)
     attention = {"attn_implementation": "eager"} if maps else {}
     with quiet(), _told(where):
         config = build_config(section, folder)
@@ -149,7 +149,7 @@ def _class_of(config: Any, modality: str, head: bool, where: str) -> Any:
         return transformers.AutoModel
     for name in getattr(config, "architectures", None) or []:
         kind = getattr(transformers, name, None)
-        if kind is not None and "For" in name or name.endswith("LMHeadModel"):
+        if (kind is not None and "For" in name) or name.endswith("LMHeadModel"):
             return kind
     for kind in HEADS[modality]:
         if type(config) in kind._model_mapping:
@@ -158,7 +158,7 @@ def _class_of(config: Any, modality: str, head: bool, where: str) -> Any:
     raise FornixError(problem, where=f"{where}: layers", mend="leave the layer logits out")
 
 
-def build_config(section: HuggingFaceFeatures, folder: Path | None) -> Any:
+def build_config(section: HubSection, folder: Path | None) -> Any:
     """Return the config with the section's overrides.
 
     Raises
@@ -200,7 +200,7 @@ def _merge(old: Any, new: Mapping[str, Any], names: Mapping[str, str]) -> dict[s
     return merged
 
 
-def _draw(kind: Any, config: Any, section: HuggingFaceFeatures, attention: dict[str, str]) -> Any:
+def _draw(kind: Any, config: Any, section: HubSection, attention: dict[str, str]) -> Any:
     """Return a model with weights of its own random numbers; torch's generator isn't moved."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(generator(section.seed, "features", "init").integers(2**63)))
@@ -211,7 +211,7 @@ def _draw(kind: Any, config: Any, section: HuggingFaceFeatures, attention: dict[
 
 
 def _read(
-    kind: Any, folder: Path | None, section: HuggingFaceFeatures, attention: dict[str, str]
+    kind: Any, folder: Path | None, section: HubSection, attention: dict[str, str]
 ) -> tuple[Any, set[str]]:
     """Return a pretrained model, and the names of the weights that its files don't have."""
     # Weights that the files lack are drawn at random: not from the generator of anyone else.

@@ -54,7 +54,9 @@ class Pixels:
             image = image.resize((width, height), Image.Resampling.BILINEAR)
             image = image.crop((left, top, left + self.crop, top + self.crop))
             values = np.asarray(image, dtype=np.float32) / 255
-            found[at] = ((values - np.float32(self.mean)) / np.float32(self.std)).transpose(2, 0, 1)
+            found[at] = (
+                (values - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
+            ).transpose(2, 0, 1)
         return found
 
 
@@ -117,7 +119,7 @@ def prepare_clips(
     if n_frames is None:
         problem = f"{section.model} ({type(model).__name__}) takes pictures, not clips"
         raise FornixError(problem, where=where, mend="name a model of clips, such as VideoMAE")
-    side = getattr(config, "image_size", None) or getattr(config, "crop_size", 224)
+    side = int(getattr(config, "image_size", None) or getattr(config, "crop_size", None) or 224)
     found = None if folder is None or section.init == "random" else _settings(folder)
     if found is None:
         if section.init == "pretrained":
@@ -144,7 +146,8 @@ def _settings(folder: Path) -> Mapping[str, Any] | None:
     for name in CONFIGS:
         if (folder / name).is_file():
             found: Mapping[str, Any] = json.loads((folder / name).read_text(encoding="utf-8"))
-            return found.get("video_processor", found)
+            inner: Mapping[str, Any] = found.get("video_processor", found)
+            return inner
     return None
 
 

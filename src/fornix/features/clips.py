@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fornix.errors import FornixError
 
+EMPTY = "the clip has no frames"
 MEND = "restore or replace the file; MP4 and MKV always work"
 
 
@@ -53,7 +54,7 @@ def clip_info(path: Path) -> ClipInfo:
             if not duration or not rate:  # a header that doesn't say: the frames are counted
                 times = [float(f.time or 0) for f in container.decode(stream)]
                 if not times:
-                    raise FornixError("the clip has no frames", where=str(path), mend=MEND)
+                    raise FornixError(EMPTY, where=str(path), mend=MEND)
                 step = (times[-1] - times[0]) / max(1, len(times) - 1)
                 rate = rate or (1 / step if step else 1.0)
                 duration = times[-1] - times[0] + 1 / rate
@@ -108,7 +109,7 @@ def load_frames(path: Path, times: NDArray[np.float64]) -> NDArray[np.uint8]:
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from None
     if shown is None:
-        raise FornixError("the clip has no frames", where=str(path), mend=MEND)
+        raise FornixError(EMPTY, where=str(path), mend=MEND)
     found += [_upright(shown)] * (len(times) - len(found))
     return np.stack(found)
 

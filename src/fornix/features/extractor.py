@@ -52,7 +52,8 @@ class Extractor(Protocol):
     Rows are lines of the kind's table (by default the stimulus table). Two columns of it mean
     something to the stage: ``stimulus``, the name; and ``digest``, of all that the row's numbers
     follow from besides section, weights and code: equal digests, equal rows. A column ``time``
-XX    """
+    XX
+    """
 
     @property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:

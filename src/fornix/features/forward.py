@@ -149,8 +149,8 @@ class Found:
         """Return the layers that a section asks for, in the model's order."""
         if wanted == "all":
             return list(self.standard)
-        numbers = [one for one in wanted if isinstance(one, int)]
-        patterns = [one for one in wanted if not isinstance(one, int)]
+        numbers: list[str | int] = [one for one in wanted if isinstance(one, int)]
+        patterns: list[str | int] = [one for one in wanted if not isinstance(one, int)]
         chosen = set(select_layers([*self.standard], numbers, where=where)) if numbers else set()
         names = list(dict.fromkeys([*self.standard, *self.optional, *self.taps]))
         chosen |= set(select_layers(names, patterns, where=where)) if patterns else set()
@@ -326,7 +326,7 @@ class TorchExtractor:
         if self.network.time_steps is not None and state.ndim == 3:
             steps = self.network.time_steps
             places = state.shape[1] // steps
-            state = state[:, -steps * places :].unflatten(1, (steps, places))
+            state = state[:, -steps * places :].reshape(len(state), steps, places, -1)
             state = state.amax(2) if readout == "max" else state.mean(2)
         if state.ndim == 2:
             return torch.cat([one.expand(len(own), -1)

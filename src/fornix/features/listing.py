@@ -178,7 +178,7 @@ def _lines(model: str, groups: Mapping[str, Sequence[Layer]]) -> Iterator[str]:
         if not group:
             continue
         yield f"{title} ({len(group)})"
-        numbered = title != "modules" and title != "by name"
+        numbered = title not in {"modules", "by name"}
         for at, layer in enumerate(group):
             position = f"{at:>4}  " if numbered else "      "
             shape = " x ".join(map(str, layer.shape)) or "1"

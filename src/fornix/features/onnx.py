@@ -37,8 +37,6 @@ from fornix.store.digests import combine, file_digest
 from fornix.study.features.onnx import OnnxFeatures
 from fornix.study.paths import expand
 
-CLOSE = {"rtol": 1e-3, "atol": 1e-4}
-
 
 def fingerprint(section: OnnxFeatures) -> str:
     """Return the digest of the graph's file, and of the weights that lie beside it."""
@@ -143,7 +141,7 @@ class _Graph:
         """Tell whether the last of a batch is what it is alone: some exports mix a batch."""
         alone = self._run(names, {key: one[-1:] for key, one in values.items()})
         return [*alone] == [*found] and all(
-            np.allclose(found[name][-1], alone[name][0], **CLOSE) for name in found
+            np.allclose(found[name][-1], alone[name][0], rtol=1e-3, atol=1e-4) for name in found
         )
 
     def _session(self, names: Sequence[str]) -> Any:
@@ -195,8 +193,9 @@ class _Pictures:
         image = _square(load_image(path, "L" if grey else "RGB"), self.size, self.section.resize)
         values = np.asarray(image, dtype=np.float32).reshape(self.size, self.size, -1)
         values = values[..., ::-1] if self.section.channels == "bgr" else values
-        scaled = values * np.float32(self.section.scale) - np.float32(self.section.mean)
-        found: NDArray[np.float32] = (scaled / np.float32(self.section.std)).astype(np.float32)
+        mean, std = (np.asarray(one, np.float32) for one in (self.section.mean, self.section.std))
+        scaled = values * np.float32(self.section.scale) - mean
+        found: NDArray[np.float32] = (scaled / std).astype(np.float32)
         return found
 
 
@@ -215,7 +214,7 @@ def _square(image: Image.Image, size: int, how: str) -> Image.Image:
     return padded
 
 
-def _prepare(
+def _prepare(  # noqa: PLR0917 - what was found out so far, handed on once
     section: OnnxFeatures,
     model: Any,
     modality: str,

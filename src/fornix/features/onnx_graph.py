@@ -136,7 +136,9 @@ def to_float32(model: Any) -> None:
                 values = numpy_helper.to_array(attribute.t).astype(np.float32)
                 attribute.t.CopyFrom(numpy_helper.from_array(values, attribute.t.name))
             if node.op_type == "Cast" and attribute.name == "to":
-                attribute.i = TensorProto.FLOAT if attribute.i == TensorProto.FLOAT16 else attribute.i
+                attribute.i = (
+                    TensorProto.FLOAT if attribute.i == TensorProto.FLOAT16 else attribute.i
+                )
 
 
 def free_batch(model: Any) -> None:

@@ -15,7 +15,7 @@ import transformers
 from fornix.errors import FornixError
 from fornix.features.checkpoints import quiet
 from fornix.features.forward import Batch, Call, Rows, each_row
-from fornix.features.images import load_image
+from fornix.features.images import Mode, load_image
 from fornix.study.features.huggingface import HuggingFaceFeatures
 
 DEFAULT_SIZE = 224
@@ -59,7 +59,7 @@ class Squares:
 
     def __call__(self, inputs: Sequence[pd.DataFrame]) -> Batch:
         """Return the pixel values of some pictures."""
-        mode = "L" if self.channels == 1 else "RGB"
+        mode: Mode = "L" if self.channels == 1 else "RGB"
         found = []
         for one in inputs:
             image = load_image(self.root / str(one["path"].iloc[0]), mode, self.side)

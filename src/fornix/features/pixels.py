@@ -18,7 +18,9 @@ WHERE = "features (kind: pixels)"
 
 
 @contextmanager
-def open_extractor(section: PixelFeatures, rows: pd.DataFrame, context: Context) -> Iterator[Batched]:
+def open_extractor(
+    section: PixelFeatures, rows: pd.DataFrame, context: Context
+) -> Iterator[Batched]:
     """Give the layer ``pixels``: grey or colour values from 0 (black) to 1 (white).
 
     Rows are float32 (row * column [* channel]), in that order.

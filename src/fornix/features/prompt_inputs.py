@@ -18,6 +18,7 @@ from fornix.features.checkpoints import quiet
 from fornix.features.clips import clip_info, load_frames
 from fornix.features.forward import Batch, Call, Rows
 from fornix.features.images import load_image
+from fornix.study.features.hub import HubSection
 from fornix.study.features.huggingface import HuggingFaceFeatures
 
 FRAMES = 8
@@ -42,15 +43,25 @@ class Prompted:
     root: Path
     prompts: Mapping[str, str]
 
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer of its texts."""
+        return self.processor.tokenizer
+
     def plan(self, block: pd.DataFrame) -> list[list[Rows]]:
-        """Return one input a picture; texts of the same length share batches, unpadded."""
-        if self.prompts:
-            return [[np.asarray([at]) for at in range(len(block))]]
-        tokenizer = self.processor.tokenizer
-        lengths = np.asarray([len(tokenizer(str(text)).input_ids) for text in block["text"]])
+        """Return one input a picture; what would have to be padded shares no batch."""
+        shapes = [self._shape(row) for _, row in block.iterrows()]
         return [
-            [np.asarray([at]) for at in np.flatnonzero(lengths == n)] for n in np.unique(lengths)
+            [np.asarray([at]) for at, own in enumerate(shapes) if own == one]
+            for one in sorted(set(shapes))
         ]
+
+    def _shape(self, row: pd.Series) -> tuple[int, ...]:
+        """Return the tokens of an input's text, and the size of a picture that isn't resized."""
+        tokens = 0 if self.prompts else len(self.tokenizer(str(row["text"])).input_ids)
+        if row["modality"] == "video" or not getattr(self.processor.image_processor, "do_pad", 0):
+            return (tokens,)
+        return tokens, *load_image(self.root / str(row["path"])).size
 
     def __call__(self, inputs: Sequence[pd.DataFrame]) -> Batch:
         """Return the arguments of a forward pass for each prompt."""
@@ -74,16 +85,17 @@ class Prompted:
     def _call(self, images: Sequence[list[Image.Image]], texts: Sequence[str]) -> Call:
         worded = [self.text(text, len(some)) for text, some in zip(texts, images, strict=True)]
         nested = [some if len(some) > 1 or self._nests() else some[0] for some in images]
+        given = {"text": worded} if any(worded) else {}  # a captioner may go on from nothing
         with quiet():
-            found = self.processor(images=nested, text=worded, return_tensors="pt", padding=True)
+            found = self.processor(images=nested, **given, return_tensors="pt", padding=True)
         mask = found.get("attention_mask")
         return Call(dict(found), mask if isinstance(mask, torch.Tensor) else None)
 
     def text(self, text: str, n_images: int) -> str:
         """Return a text with the places of its pictures, as the model was trained to read it."""
         if getattr(self.processor, "chat_template", None):
-            content: list[dict[str, str]] = [{"type": "image"}] * n_images
-            content = [*content, {"type": "text", "text": text}]
+            content = [{"type": "image"}] * n_images
+            content += [{"type": "text", "text": text}] if text else []
             turns = [{"role": "user", "content": content}]
             worded: str = self.processor.apply_chat_template(turns, add_generation_prompt=True)
             return worded
@@ -109,11 +121,22 @@ def prepare_prompts(
         problem = "a model of pictures and texts needs a text with every picture"
         mend = "give prompts, or text: a column of the stimulus table"
         raise FornixError(problem, where=where, mend=mend)
-    return Prompted(load_processor(section, folder, where), root, section.prompts)
+    if not section.prompts and (grids := {"flatten", "tokens"}.intersection(section.readouts)):
+        problem = f"the readout {grids.pop()} isn't defined for texts of different lengths"
+        raise FornixError(problem, where=f"{where}: readouts", mend="take last, mean, max or cls")
+    processor = load_processor(section, folder, where)
+    ordered = {"last", "flatten", "tokens"}.intersection(section.readouts)
+    if ordered and type(processor).__name__ == "ViltProcessor":
+        problem = f"the readout {ordered.pop()} isn't defined for ViLT, whose patches come in a "
+        problem += "random order"
+        raise FornixError(problem, where=f"{where}: readouts", mend="take cls, mean or max")
+    return Prompted(processor, root, section.prompts)
 
 
-def load_processor(section: Any, folder: Path | None, where: str) -> Any:
-    """Return the processor of a model of pictures and texts.
+def load_processor(
+    section: HubSection, folder: Path | None, where: str, side: str = "right"
+) -> Any:
+    """Return the processor of a model of pictures and texts; ``side`` is where it pads texts.
 
     Raises
     ------
@@ -122,12 +145,20 @@ def load_processor(section: Any, folder: Path | None, where: str) -> Any:
     """
     if folder is None:
         mend = "name a hub model or a local folder: its processor is taken"
-        raise FornixError("an architecture alone has no processor", where=where, mend=mend)
+        problem = "an architecture alone has no processor"
+        raise FornixError(problem, where=where, mend=mend)
     try:
         with quiet():
-            return transformers.AutoProcessor.from_pretrained(
+            found = transformers.AutoProcessor.from_pretrained(
                 folder, backend="pil", local_files_only=True, trust_remote_code=False
             )
+        if not hasattr(found, "image_processor") or not hasattr(found, "tokenizer"):
+            msg = f"it has a {type(found).__name__} alone"
+            raise ValueError(msg)
+        found.tokenizer.padding_side = side
+        if found.tokenizer.pad_token is None:
+            found.tokenizer.pad_token = found.tokenizer.eos_token
+        return found
     except (OSError, ValueError, ImportError, LookupError, TypeError) as error:
         first = " ".join(str(error).split())[:200]
         problem = f"{section.model} comes without a processor that can be read: {first}"

@@ -111,18 +111,27 @@ def read(
     >>> read(torch.tensor([[[1.0], [3.0], [9.0]]]), "mean", torch.tensor([[1, 1, 0]]))
     tensor([[2.]])
     """
-    if state.ndim <= 2:
+    if state.ndim <= 2 or readout == "flatten":
         return state.reshape(len(state), -1)
-    if readout == "flatten":
-        return state.flatten(1)
     if state.ndim == 4:
-        if readout == "tokens":
-            return state.permute(0, 2, 3, 1)
-        return state.mean((2, 3)) if readout != "max" else state.amax((2, 3))
+        return _read_places(state, readout)
     if state.ndim > 4:
-        return read(state.flatten(2).transpose(1, 2), readout)
+        state, mask = state.flatten(2).transpose(1, 2), None
     if mask is None:
         return _read_all(state, readout, prefix)
+    return _read_some(state, readout, mask, longest)
+
+
+def _read_places(maps: torch.Tensor, readout: Readout) -> torch.Tensor:
+    if readout == "tokens":
+        return maps.permute(0, 2, 3, 1)
+    return maps.amax((2, 3)) if readout == "max" else maps.mean((2, 3))
+
+
+def _read_some(
+    state: torch.Tensor, readout: Readout, mask: torch.Tensor, longest: int | None
+) -> torch.Tensor:
+    """Read a layer some of whose tokens don't count."""
     counts = mask[..., None].bool()
     if readout in ("cls", "last"):
         rows = torch.arange(len(state), device=state.device)
@@ -130,7 +139,7 @@ def read(
         last = torch.where(mask.bool(), places, -1).amax(1)
         return state[rows, last if readout == "last" else torch.zeros_like(last)]
     if readout == "tokens":
-        return _grid(state.masked_fill(~counts, 0), prefix, longest)
+        return _grid(state.masked_fill(~counts, 0), None, longest)
     if readout == "max":
         return state.masked_fill(~counts, -torch.inf).amax(1)
     return state.masked_fill(~counts, 0).sum(1) / counts.sum(1)
@@ -152,7 +161,7 @@ def _grid(state: torch.Tensor, prefix: int | None, longest: int | None) -> torch
         return state
     side = round((state.shape[1] - prefix) ** 0.5)
     if side > 1 and side**2 == state.shape[1] - prefix:
-        return state[:, prefix:].unflatten(1, (side, side))
+        return state[:, prefix:].reshape(len(state), side, side, -1)
     return state
 
 

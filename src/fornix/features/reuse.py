@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,22 +70,35 @@ def find_donors(target: Target, recipe: Recipe, keys: Keys) -> list[Donor]:
     The one that the target is about to replace is among them: Snakemake has deleted its manifest,
     and the manifest's twin is still there.
     """
-    mine, wanted = _family(recipe.describe(target)), set(keys)
-    found: list[tuple[float, Donor]] = []
+    wanted = set(keys)
+    found = []
+    for artifact in relatives(target, recipe):
+        try:
+            donor = _donor(artifact)
+            if not wanted.isdisjoint(donor.rows) and not artifact.damage():
+                found.append(donor)
+        except (FornixError, KeyError, OSError, ValueError):
+            continue  # deleted or damaged meanwhile: its rows are computed again
+    return found
+
+
+def relatives(target: Target, recipe: Recipe) -> list[Artifact]:
+    """Return artifacts beside a target whose rows come from the same settings, newest first.
+
+    Whether they are undamaged isn't checked.
+    """
+    mine = _family(recipe.describe(target))
+    found: list[tuple[float, Artifact]] = []
     for twin in target.path.parent.glob(f"*/{TWIN}"):
         if twin.parent.name.startswith("."):  # somebody's draft
             continue
         try:
             artifact = Artifact(twin.parent, json.loads(twin.read_text(encoding="utf-8")))
-            if _family(artifact.manifest["recipe"]) != mine:
-                continue
-            donor = _donor(artifact)
-            if wanted.isdisjoint(donor.rows) or artifact.damage():
-                continue
-            found.append((twin.stat().st_mtime, donor))
-        except (FornixError, KeyError, OSError, ValueError):
-            continue  # deleted or damaged meanwhile: its rows are computed again
-    return [donor for _, donor in sorted(found, key=lambda pair: -pair[0])]
+            if _family(artifact.manifest["recipe"]) == mine:
+                found.append((twin.stat().st_mtime, artifact))
+        except (KeyError, OSError, ValueError):
+            continue
+    return [artifact for _, artifact in sorted(found, key=lambda pair: -pair[0])]
 
 
 def check_unchanged(donors: Iterable[Donor]) -> None:

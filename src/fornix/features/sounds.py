@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fornix.errors import FornixError
 
+EMPTY = "the sound has no samples"
 MEND = "restore or replace the file; WAV, FLAC, OGG and MP3 always work"
 
 
@@ -76,7 +77,7 @@ def sound_duration(path: Path) -> float:
     except (OSError, RuntimeError) as error:
         raise _unreadable(path, error) from None
     if not info.frames:
-        raise FornixError("the sound has no samples", where=str(path), mend=MEND)
+        raise FornixError(EMPTY, where=str(path), mend=MEND)
     return float(info.frames / info.samplerate)
 
 
@@ -102,7 +103,7 @@ def _track(path: Path) -> tuple[NDArray[np.float32], int]:
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from None
     if not parts:
-        raise FornixError("the sound track has no samples", where=str(path), mend=MEND)
+        raise FornixError(EMPTY, where=str(path), mend=MEND)
     return np.concatenate(parts).astype(np.float32), rate
 
 

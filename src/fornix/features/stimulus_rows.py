@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -39,7 +40,7 @@ def stimulus_rows(
     where = f"features (kind: huggingface, model: {section.model})"
     rows = stimuli[[name for name in KEPT if name in stimuli]].copy()
     if section.source is not None:
-        return _generated(rows, context.sources[section.source], section.source, where)
+        return _generated(rows, context.sources[section.source], section, where)
     if section.text is not None:
         return _column(rows, stimuli, section, where)
     modality = str(stimuli["modality"].iloc[0])
@@ -52,15 +53,17 @@ def stimulus_rows(
     return rows
 
 
-def _generated(rows: pd.DataFrame, source: Artifact, name: str, where: str) -> pd.DataFrame:
+def _generated(
+    rows: pd.DataFrame, source: Artifact, section: HuggingFaceFeatures, where: str
+) -> pd.DataFrame:
+    name = section.source
     texts = source.table("texts").set_index("stimulus")["text"]
     lacking = [one for one in rows["stimulus"] if one not in texts.index]
     if lacking:
         problem = f"features.{name} has no text for {len(lacking)} stimuli, such as {lacking[0]!r}"
         mend = f"give features.{name} the same dataset"
         raise FornixError(problem, where=f"{where}: source", mend=mend)
-    text = [str(texts[one]) for one in rows["stimulus"]]
-    return rows.assign(text=text, modality="text", digest=[digest_of(one, 32) for one in text])
+    return _worded(rows, [str(texts[one]) for one in rows["stimulus"]], section)
 
 
 def _column(
@@ -77,7 +80,11 @@ def _column(
         problem = f"{int(missing.sum())} stimuli have no {column}, such as {first!r}"
         mend = "fill the column of the stimulus table"
         raise FornixError(problem, where=f"{where}: text", mend=mend)
-    text = stimuli[column].astype(str).tolist()
+    return _worded(rows, stimuli[column].astype(str).tolist(), section)
+
+
+def _worded(rows: pd.DataFrame, text: list[str], section: HuggingFaceFeatures) -> pd.DataFrame:
+    """Return rows with these texts: beside what they show, or instead of it."""
     if section.modality == "image+text" or section.prompts:
         digests = [digest_of([a, b], 32) for a, b in zip(rows["digest"], text, strict=True)]
         return rows.assign(text=text, digest=digests)
@@ -88,13 +95,13 @@ def _words(stimuli: pd.DataFrame, context: int | None) -> pd.DataFrame:
     """Return words with the digest of what is read with each: those before it, as many as asked."""
     rows = stimuli[[*KEPT[:2], "text", "digest", "passage", "position"]].copy()
     if context is not None:
-        digests = pd.Series("", index=rows.index, dtype=object)
+        digests: dict[Any, str] = {}
         for _, group in rows.groupby("passage"):
             ordered = group.sort_values("position")
             words = ordered["text"].astype(str).tolist()
             found = [_window(words, at, context) for at in range(len(words))]
-            digests.loc[ordered.index] = found
-        rows["digest"] = digests
+            digests |= dict(zip(ordered.index, found, strict=True))
+        rows["digest"] = [digests[label] for label in rows.index]
     return rows
 
 

@@ -119,7 +119,8 @@ def _chunk(output: torch.Tensor, *, at: int) -> torch.Tensor:
 
 
 def _interleaved(output: torch.Tensor, *, at: int, heads: int) -> torch.Tensor:
-    return output.unflatten(-1, (heads, 3, -1))[..., at, :].flatten(-2)
+    by_head = output.reshape(*output.shape[:-1], heads, 3, -1)
+    return by_head[..., at, :].flatten(-2)
 
 
 @contextmanager
@@ -136,7 +137,8 @@ def capture(model: torch.nn.Module, taps: Mapping[str, Tap]) -> Iterator[dict[st
             return
         for name, tap in wanted:
             whole = _tokens_last(module, tensor)
-            found.setdefault(name, whole if tap.part is None else tap.part(whole))
+            # What follows may work in place, as activation functions and residual sums do.
+            found.setdefault(name, (whole if tap.part is None else tap.part(whole)).clone())
 
     handles = [
         model.get_submodule(path).register_forward_hook(partial(keep, wanted))

@@ -16,8 +16,8 @@ import transformers
 from fornix.errors import FornixError
 from fornix.features.checkpoints import quiet
 from fornix.features.forward import Batch, Call, Rows, each_row
-from fornix.features.hub import no_tokenizer
-from fornix.study.features.huggingface import HuggingFaceFeatures
+from fornix.features.hub import no_tokenizer, place
+from fornix.study.features.hub import HubSection
 
 UNLIMITED = 1_000_000
 """Tokenizers without a limit have one of 1e30."""
@@ -156,7 +156,7 @@ def padded(tokens: Sequence[Sequence[int]], padding: int) -> tuple[torch.Tensor,
     return ids, mask
 
 
-def load_tokenizer(section: HuggingFaceFeatures, folder: Path | None, model: Any) -> Any:
+def load_tokenizer(section: HubSection, folder: Path | None, model: Any) -> Any:
     """Return a model's tokenizer.
 
     Raises
@@ -164,7 +164,7 @@ def load_tokenizer(section: HuggingFaceFeatures, folder: Path | None, model: Any
     FornixError
         If there is none, or it has tokens that the model doesn't know.
     """
-    where = f"features (kind: huggingface, model: {section.model})"
+    where = place(section)
     if folder is None:
         raise no_tokenizer(section)
     try:

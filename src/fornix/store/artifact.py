@@ -221,7 +221,7 @@ class Draft:
         """Fill rows of arrays that were laid out, from row ``start`` on."""
         import zarr
 
-        group = zarr.open_group(self.path / f"{name}.zarr", mode="r+", zarr_format=3)
+        group: Any = zarr.open_group(self.path / f"{name}.zarr", mode="r+", zarr_format=3)
         for key, rows in values.items():
             group[key][start : start + len(rows)] = rows
 

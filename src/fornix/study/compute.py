@@ -20,3 +20,8 @@ class Compute(Section):
     )
     memory_mb: int = Field(4000, ge=500, description="memory a job asks for, MB")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where torch models run")
+    workers: int | Literal["auto"] = Field(
+        "auto",
+        description="processes that read and decode stimuli; 0: a thread of the job. auto: as "
+        "many as the job's threads beside a GPU, else 0",
+    )

@@ -49,7 +49,9 @@ class FeatureSection(Section):
 
     def layers_in_words(self) -> str:
         """Say which layers are kept."""
-        return "all layers" if self.layers == "all" else f"layers {', '.join(map(str, self.layers))}"
+        return (
+            "all layers" if self.layers == "all" else f"layers {', '.join(map(str, self.layers))}"
+        )
 
 
 class Projection(Section):
