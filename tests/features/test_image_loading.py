@@ -53,6 +53,20 @@ def test_sixteen_bits_become_eight(tmp_path):
     assert values(path, mode="L").tolist() == [[0, 100], [255, 7]]
 
 
+def test_ink_colours_become_light(tmp_path):
+    Image.new("CMYK", (4, 4), (255, 0, 0, 0)).save(tmp_path / "a.jpg")
+    red, green, blue = np.asarray(load_image(tmp_path / "a.jpg"))[2, 2]
+    assert red < 60
+    assert green > 150
+    assert blue > 150
+
+
+def test_of_an_animation_the_first_frame_is_taken(tmp_path):
+    frames = [Image.new("L", (4, 4), level) for level in (10, 200)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=50)
+    assert (np.asarray(load_image(tmp_path / "a.gif", "L")) == 10).all()
+
+
 def test_floating_point_pictures_are_refused(tmp_path):
     path = tmp_path / "float.tiff"
     Image.fromarray(np.ones((2, 2), dtype=np.float32)).save(path)

@@ -1,4 +1,7 @@
+import av
+import numpy as np
 import pytest
+import soundfile
 from indexing import complaint, index
 
 from builders import eeg_dataset, fmri_dataset, write_image, write_tsv
@@ -37,14 +40,29 @@ def test_equal_files_are_two_ids_of_one_digest(tmp_path):
     assert stimuli["digest"].nunique() == 1
 
 
+def write_clip(path, n_frames):
+    """Write a clip of black frames."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width = stream.height = 32
+        stream.pix_fmt = "yuv420p"
+        for _ in range(n_frames):
+            frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        if n_frames:
+            container.mux(stream.encode())
+        else:
+            container.start_encoding()
+
+
 def test_modalities_follow_the_extension(tmp_path):
     names = ["a.jpg", "b.wav", "c.mp4", "d.txt", "e.webp"]
     root = shown(tmp_path, names)
     folder = root / "stimuli"
     write_image(folder / "a.jpg")
     write_image(folder / "e.webp")
-    (folder / "b.wav").write_bytes(b"RIFF")
-    (folder / "c.mp4").write_bytes(b"ftyp")
+    soundfile.write(folder / "b.wav", np.zeros(100), 8000)
+    write_clip(folder / "c.mp4", n_frames=2)
     (folder / "d.txt").write_text("Down the rabbit hole\n", encoding="utf-8")
     stimuli = index(root, digests=True).stimuli
     assert stimuli["modality"].tolist() == ["image", "audio", "video", "text", "image"]
@@ -65,6 +83,10 @@ def test_modalities_follow_the_extension(tmp_path):
         ("broken.png", "can't be read as image"),
         ("cut.png", "can't be read as image"),
         ("empty.wav", "can't be read as audio"),
+        ("noise.wav", "can't be read as audio"),
+        ("silent.wav", "it has no samples"),
+        ("noise.mp4", "can't be read as video"),
+        ("frameless.avi", "can't be read as video"),
     ],
 )
 def test_bad_file_names_its_line(tmp_path, name, says):
@@ -77,6 +99,10 @@ def test_bad_file_names_its_line(tmp_path, name, says):
     (folder / "broken.png").write_bytes(b"not an image")
     (folder / "cut.png").write_bytes((folder / "image1.png").read_bytes()[:200])
     (folder / "empty.wav").touch()
+    soundfile.write(folder / "silent.wav", np.zeros(0), 8000)
+    for noise in ("noise.wav", "noise.mp4"):
+        (folder / noise).write_bytes(b"no sound and no picture")
+    write_clip(folder / "frameless.avi", n_frames=0)
     error = complaint(root)
     assert says in error.problem
     assert error.where.endswith("run-01_events.tsv:3 (stim_file)")

@@ -14,6 +14,7 @@ from PIL import Image
 from fornix.errors import FornixError, did_you_mean
 from fornix.ingest.events import RawEvents
 from fornix.ingest.findings import Findings
+from fornix.ingest.media import check_clip, check_sound
 from fornix.ingest.tables import Table, free_name, is_missing, read_tsv, typed, with_none
 from fornix.ingest.words import index_words
 from fornix.progress import track
@@ -26,8 +27,8 @@ KEYS = ("stim_file", "stimulus_id")
 
 MODALITIES = {
     "image": (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"),
-    "audio": (".wav", ".flac", ".mp3", ".ogg"),
-    "video": (".mp4", ".avi", ".mov", ".mkv"),
+    "audio": (".wav", ".flac", ".mp3", ".ogg", ".m4a", ".aac"),
+    "video": (".mp4", ".avi", ".mov", ".mkv", ".webm"),
     "text": (".txt",),
 }
 _BY_EXTENSION = {ext: kind for kind, group in MODALITIES.items() for ext in group}
@@ -220,6 +221,10 @@ def _open(path: Path, kind: str, *, where: str, thorough: bool) -> str | None:
         elif not path.stat().st_size:
             msg = "the file is empty"
             raise OSError(msg)
+        elif kind == "audio":
+            check_sound(path)
+        elif kind == "video":
+            check_clip(path)
     except (OSError, SyntaxError, ValueError) as error:
         problem = f"the stimulus {path.name!r} can't be read as {kind}: {error}"
         raise FornixError(problem, where=where, mend=f"restore or replace {path}") from None
