@@ -223,3 +223,26 @@ def test_a_projection_keeps_distances(checkpoint, stimuli):
     np.testing.assert_allclose(distances(after), distances(before), rtol=0.15)
     again = extract(huggingface, small, rows, root)["embeddings"]
     np.testing.assert_array_equal(after, again)
+
+
+def test_a_compiled_model_gives_the_same(checkpoint, stimuli, monkeypatch):
+    monkeypatch.setattr(torch._dynamo.config, "suppress_errors", False)
+    rows, root = stimuli("vit")
+    plain_section = tiny.section(checkpoint("vit"), layers=["block3", "query2"])
+    compiled = plain_section.model_copy(update={"compile": True, "layers": ["block3"]})
+    before = extract(huggingface, plain_section, rows, root)
+    compilations = []
+    backend = torch._dynamo.lookup_backend("eager")
+    monkeypatch.setattr(
+        torch.nn.Module, "compile",
+        lambda self: setattr(self, "_compiled_call_impl", torch.compile(
+            self._call_impl, backend=lambda *a: compilations.append(1) or backend(*a))),
+    )  # fmt: skip
+    after = extract(huggingface, compiled, rows, root)
+    assert compilations
+    np.testing.assert_allclose(after["block3"], before["block3"], **EXACT)
+    notes = []
+    tapped = plain_section.model_copy(update={"compile": True})
+    both = extract(huggingface, tapped, rows, root, notes=notes)
+    np.testing.assert_allclose(both["query2"], before["query2"], **EXACT)
+    assert "outputs of modules are asked for: nothing is compiled" in notes

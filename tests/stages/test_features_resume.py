@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -280,3 +284,49 @@ def test_memory_does_not_grow_with_stimuli(run, tmp_path, monkeypatch):
     monkeypatch.setattr(features._Job, "_write", noted)
     run(PixelFeatures(kind="pixels", dataset="d", size=8), table(tmp_path, 100))
     assert max(held) == 16 * 64 * 4
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+import pandas as pd
+from fornix.stages import features
+from fornix.store import Target
+from fornix.store.artifact import Draft
+from fornix.study.compute import Compute
+from fornix.study.features.pixels import PixelFeatures
+
+root = Path(sys.argv[1])
+features.rows_of_block = lambda shapes: 4
+save = Draft.save
+def slow(self, state):
+    save(self, state)
+    print(state["rows"], flush=True)
+    time.sleep(0.2)
+Draft.save = slow
+section = PixelFeatures(kind="pixels", dataset="d", size=4)
+inputs = {"root": root, "ingest": root / "ingest" / "made"}
+features.run(section, inputs, Target(root / "features" / "killed"), Compute())
+"""
+
+
+def test_sigkill_costs_a_block_and_no_bit(run, tmp_path, monkeypatch):
+    small_blocks(monkeypatch, 4)
+    section = PixelFeatures(kind="pixels", dataset="d", size=4)
+    monkeypatch.setattr(features, "find_donors", lambda *_: [])
+    whole = run(section, table(tmp_path, 30))
+    call = [sys.executable, "-c", KILLED, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen(call, stdout=subprocess.PIPE, text=True, env=environment) as job:
+        for line in job.stdout:
+            if int(line) >= 12:
+                job.kill()
+                break
+        job.wait()
+    assert job.returncode == -signal.SIGKILL
+    assert not (tmp_path / "features" / "killed").exists()
+    done = subprocess.run(call, capture_output=True, text=True, check=True, env=environment)
+    assert int(done.stdout.split()[0]) == 16  # goes on after the third block
+    found = open_artifact(tmp_path / "features" / "killed")
+    assert found.digest == whole.digest
+    assert found.manifest["notes"]["rows_resumed"] == 12

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -168,7 +168,7 @@ def probe(network: Network, rows: pd.DataFrame, device: torch.device) -> Found:
     def forward() -> None:
         own.update(network.outputs(arguments, set()))
 
-    with torch.inference_mode():
+    with torch.inference_mode(), _eager():
         taps = survey(network.model, forward, PROBE)
         extra = network.outputs(arguments, set(network.optional)) if network.optional else {}
     standard = {name: tuple(state.shape[1:]) for name, state in own.items()}
@@ -200,6 +200,12 @@ class TorchExtractor:
         return self.found.choose(self.section.layers, self.network.where)
 
     @cached_property
+    def tapped(self) -> dict[str, Tap]:
+        """Outputs of modules that are asked for, of those that the network doesn't name itself."""
+        found = self.found
+        return {k: v for k, v in found.taps.items() if k in self.chosen and k not in found.standard}
+
+    @cached_property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Stored layers -> shape of one row."""
         one = next(iter(self.network.prepare.plan(self.rows.iloc[:1])[0]))
@@ -216,6 +222,8 @@ class TorchExtractor:
     def __call__(self, blocks: Iterable[pd.DataFrame], layers: Sequence[str]) -> Iterator[Layers]:
         """Yield the named layers of each block."""
         wanted = set(layers)
+        if self.section.compile and self.tapped:
+            self.context.notes.append("outputs of modules are asked for: nothing is compiled")
         held: Layers | None = None
         with _ahead(self.network.prepare, self._batches(blocks), self._workers()) as batches:
             for piece, batch in batches:
@@ -344,16 +352,21 @@ class TorchExtractor:
 
     def _states(self, call: Call) -> dict[str, torch.Tensor]:
         network, precision = self.network, getattr(torch, self.section.precision)
-        taps = {k: v for k, v in self.found.taps.items() if k in self.chosen}
-        taps = {k: v for k, v in taps.items() if k not in self.found.standard}
+        taps = self.tapped
         arguments = _on(call.arguments, self.device)
         with (
             torch.inference_mode(),
+            _eager() if taps else nullcontext(),
             torch.autocast(self.device.type, precision, enabled=precision != torch.float32),
             capture(network.model, taps) as tapped,
         ):
             own = network.outputs(arguments, set(self.chosen))
         return own | {name: value for name, value in tapped.items() if name not in own}
+
+
+def _eager() -> Any:
+    """Run a compiled model as it is written: compiled code calls no hooks."""
+    return torch.compiler.set_stance("force_eager")
 
 
 @dataclass
