@@ -411,7 +411,7 @@ class Graph:
         needs = {
             keys[job.stage].format(name=job.name, subject=job.subject): job
             for job in self.jobs.values()
-            if job.stage in keys
+            if job.stage in keys and "." not in job.name  # parts are in the whole
         }
         self._job("report", self.label, self.study, needs=needs, seed=self.study.seed)
 

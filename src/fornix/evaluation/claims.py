@@ -296,7 +296,8 @@ def _list(values: pd.Series[Any]) -> str:
     """Return ``mean 0.52 of 3 subjects (0.48, 0.53, 0.55)``."""
     each = ", ".join(f"{value:.3f}" for value in values)
     if len(values) == 1:
-        return f"{each} (one subject)"
+        whose = {GROUP: " (mean over subjects)", "": ""}  # an analysis has no subject
+        return each + whose.get(str(values.index[0]), " (one subject)")
     few = f" ({each})" if len(values) <= MANY else f" ({values.min():.3f} to {values.max():.3f})"
     return f"mean {np.mean(values):.3f} of {len(values)} subjects{few}"
 

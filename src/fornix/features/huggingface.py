@@ -159,9 +159,7 @@ def _prepare(  # noqa: PLR0917 - what was found out so far, handed on once
         network.time_steps = clips.time_steps
         return clips
     if modality == "image+text":
-        from fornix.features.prompt_inputs import prepare_prompts
-
-        return prepare_prompts(section, folder, context.root, where)
+        return _beside_texts(section, folder, loaded, context, where)
     tokenizer = load_tokenizer(section, folder, loaded.base)
     limit = longest_sequence(loaded.base, tokenizer)
     if modality == "word":
@@ -180,6 +178,19 @@ def _prepare(  # noqa: PLR0917 - what was found out so far, handed on once
             f"{section.model} takes"
         )
     return texts
+
+
+def _beside_texts(
+    section: HuggingFaceFeatures, folder: Any, loaded: Loaded, context: Context, where: str
+) -> Prepare:
+    """Return what prepares pictures with texts: the pictures themselves, or regions of them."""
+    from fornix.features.prompt_inputs import prepare_prompts
+    from fornix.features.region_inputs import prepare_regions, reads_regions
+
+    if reads_regions(loaded.base):
+        source = context.sources.get(section.source or "")
+        return prepare_regions(section, folder, loaded.base, source, where)
+    return prepare_prompts(section, folder, context.root, where)
 
 
 def outputs(

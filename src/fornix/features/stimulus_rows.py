@@ -39,7 +39,7 @@ def stimulus_rows(
     """
     where = f"features (kind: huggingface, model: {section.model})"
     rows = stimuli[[name for name in KEPT if name in stimuli]].copy()
-    if section.source is not None:
+    if section.source is not None and _has_texts(context.sources[section.source]):
         return _generated(rows, context.sources[section.source], section, where)
     if section.text is not None:
         return _column(rows, stimuli, section, where)
@@ -51,6 +51,11 @@ def stimulus_rows(
 
         return frames_table(rows, context.root, section.rate)
     return rows
+
+
+def _has_texts(source: Artifact) -> bool:
+    """Tell whether a section gives texts; another's tokens are read beside the stimuli."""
+    return "texts.parquet" in source.manifest["parts"]
 
 
 def _generated(

@@ -87,6 +87,10 @@ class Study(Section):
             _known("responses", fit.responses, self.responses, "fits", name, "responses")
             for i, used in enumerate(getattr(fit, "features", [])):
                 _known("features", used, self.features, "fits", name, "features", i)
+                if self.features[used].kind == "captions":
+                    msg = f"'{used}' gives texts, not numbers; name a section of kind huggingface "
+                    msg += f"that reads them (source: {used})"
+                    raise UnknownNameError(msg, ("fits", name, "features", i))
         return self
 
     @model_validator(mode="after")

@@ -36,7 +36,9 @@ class HuggingFaceFeatures(HubSection, ModelSection):
         "many as it takes",
     )
     source: Name | None = Field(
-        None, description="a name in features, of kind captions: its texts are read instead"
+        None,
+        description="a name in features: of kind captions, whose texts are read instead; or whose "
+        "tokens are the regions of a picture that VisualBERT and LXMERT read",
     )
     prompts: dict[Name, str] = Field(
         {},
