@@ -171,6 +171,19 @@ def test_bytes_are_the_same_again(run, stimuli):
         assert one.digest == other.digest
 
 
+def test_what_is_optional_and_not_there_is_left_out(run, stimuli):
+    section = HuggingFaceFeatures(
+        kind="huggingface", dataset="d", model="vit", init="random", config=VIT, text="caption"
+    )
+    with pytest.raises(FornixError, match="no column 'caption'"):
+        run(section, stimuli)
+    found = run(section.model_copy(update={"optional": True}), stimuli).dataset("features")
+    assert json.loads(found.attrs["layers"]) == []
+    (note,) = json.loads(found.attrs["notes"])
+    assert note == "left out: the stimulus table has no column 'caption'"
+    assert found["stimulus"].values.tolist() == stimuli["stimulus"].tolist()
+
+
 def test_bad_stimuli(run, stimuli, tmp_path):
     with pytest.raises(FornixError, match="has no stimuli"):
         run(SECTIONS["pixels"], stimuli.iloc[:0])

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fornix.ingest.index import Index
+    from fornix.study.features.union import Features
 
 
 def check_cached(graph: Graph) -> None:
@@ -57,12 +58,22 @@ def check(graph: Graph) -> Iterator[str]:
             yield f"datasets.{name}: {note['level']}: {note['where']}: {note['text']}"
     for name, features in graph.study.features.items():
         if getattr(features, "model", None) is not None:
-            from fornix.features.available import available
-
-            yield f"features.{name}: {available(features)} can be loaded"
+            yield f"features.{name}: {_loadable(features)}"
     for name, responses in graph.study.responses.items():
         if responses.dataset in indexes:
             yield from _check_responses(graph, name, indexes[responses.dataset])
+
+
+def _loadable(features: Features) -> str:
+    """Say that a model can be loaded, or that it is left out; raise if it is needed."""
+    from fornix.features.available import available
+
+    try:
+        return f"{available(features)} can be loaded"
+    except FornixError as error:
+        if not features.optional:
+            raise
+        return f"left out: {error.problem}"
 
 
 def _index(graph: Graph, name: str) -> Index | None:

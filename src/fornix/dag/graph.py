@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -347,15 +348,24 @@ class Graph:
         found = []
         for key in ("model", "weights"):
             written = getattr(section, key, None)
-            if not isinstance(written, str) or ":" in written:  # package:, hf-hub:
+            if not isinstance(written, str):
                 continue
-            path = expand(written, where=f"features.{name}.{key}")
+            path = self._package(written) or expand(written, where=f"features.{name}.{key}")
             if path.is_dir():
                 found.append((f"{key}:{path.name}", self._listing(path).digest[:12]))
             elif path.is_file():
                 files = self._listing(path.parent, only=path.name).files
                 found.append((f"{key}:{path.name}", files[path.name][:12]))
         return tuple(found)
+
+    @staticmethod
+    def _package(written: str) -> Path | None:
+        """Return the folder of weights that an installed Python package brings."""
+        name, _, inside = written.removeprefix("package:").partition("/")
+        if not written.startswith("package:") or not name.isidentifier():
+            return None
+        spec = find_spec(name)
+        return Path(spec.origin).parent / inside if spec and spec.origin else None
 
     def _listing(self, folder: Path, only: str | None = None) -> Listing:
         return scan(folder, self.cache / "listings", only=only)

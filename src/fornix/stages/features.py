@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
@@ -91,13 +92,15 @@ def run(
         stimuli=open_artifact(inputs["ingest"]).table("stimuli"),
         sources={name: open_artifact(path) for name, path in given.items()},
     )
-    rows = _rows(kind, section, context)
     settings = {key: value for key, value in section.identity().items() if key != "dataset"}
-    read = {"stimuli": _digest(rows)}
-    if context.sources:
-        read["sources"] = combine((name, one.digest) for name, one in context.sources.items())
-    if fingerprint := getattr(kind, "fingerprint", None):
-        read["weights"] = fingerprint(section)
+    try:
+        rows = _rows(kind, section, context)
+        read = _read(kind, section, rows, context)
+    except FornixError as error:
+        if not section.optional:
+            raise
+        _leave_out(target, Recipe("features", settings, {"left_out": error.problem}), context)
+        return
     recipe = Recipe("features", settings, read)
     if adopt(target, recipe):
         return
@@ -247,6 +250,31 @@ class _Job:
             for name, shape in self.shapes.items()
         }
         draft.lay_out("features", variables, coords, attrs, rows=rows)
+
+
+def _read(
+    kind: ModuleType, section: Features, rows: pd.DataFrame, context: Context
+) -> dict[str, str]:
+    """Return the digests of what the numbers follow from."""
+    read = {"stimuli": _digest(rows)}
+    if context.sources:
+        read["sources"] = combine((name, one.digest) for name, one in context.sources.items())
+    if fingerprint := getattr(kind, "fingerprint", None):
+        read["weights"] = fingerprint(section)
+    return read
+
+
+def _leave_out(target: Target, recipe: Recipe, context: Context) -> None:
+    """Write an artifact without layers, whose note says why there are none."""
+    if adopt(target, recipe):
+        return
+    notes = [f"left out: {recipe.inputs['left_out']}"]
+    with create(target, recipe) as draft:
+        names = context.stimuli["stimulus"].astype(str).to_numpy(object)
+        attrs = {"kind": str(recipe.section["kind"]), "layers": "[]", "notes": json.dumps(notes)}
+        empty = xr.Dataset(coords={"stimulus": names}, attrs=attrs)
+        draft.write_dataset("features", empty, along="stimulus")
+        draft.note(n_stimuli=len(names), layers=[], dims={}, notes=notes)
 
 
 def rows_of_block(shapes: Mapping[str, tuple[int, ...]]) -> int:

@@ -26,11 +26,16 @@ Readout = Literal["cls", "mean", "max", "last", "flatten", "tokens"]
 class FeatureSection(Section):
     """What every kind has."""
 
-    SPEED: ClassVar[frozenset[str]] = frozenset({"parts"})
-    """Settings that change how fast the numbers come, and not the numbers."""
+    SPEED: ClassVar[frozenset[str]] = frozenset({"parts", "optional"})
+    """Settings that change how and whether the numbers come, and not the numbers."""
 
     dataset: Name = Field(description="a name in datasets")
     layers: Layers = Field("all", description="layers to keep: names, patterns, or positions")
+    optional: bool = Field(
+        False,
+        description="leave it out, with a note, where its model or the columns it reads aren't "
+        "there; claims about it are not testable then",
+    )
     parts: int = Field(
         1, ge=1, description="jobs that share the stimuli, such as one a GPU; changes no number"
     )
@@ -64,7 +69,7 @@ class Projection(Section):
 class NetworkSection(FeatureSection):
     """What every pretrained network has."""
 
-    SPEED: ClassVar[frozenset[str]] = frozenset({"parts", "batch_size", "compile"})
+    SPEED: ClassVar[frozenset[str]] = FeatureSection.SPEED | {"batch_size", "compile"}
 
     model: str = Field(description="name of the model or its local path; ${VARIABLE} is expanded")
     init: Literal["pretrained", "random"] = Field(
