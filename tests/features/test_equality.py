@@ -117,7 +117,7 @@ def test_several_readouts_of_one_pass(checkpoint, stimuli, monkeypatch):
     monkeypatch.setattr(huggingface, "outputs", lambda *a: passes.append(1) or run(*a))
     section = tiny.section(checkpoint("vit"), readouts=["cls", "mean", "tokens"], batch_size=5)
     both = extract(huggingface, section, rows, root)
-    assert len(passes) == 3  # one to see the layers, one to see their shapes, one for all
+    assert len(passes) == 2  # one to see the layers, one for all
     assert list(both)[:4] == [
         "embeddings@cls",
         "embeddings@mean",

@@ -59,10 +59,10 @@ def passes(monkeypatch):
     sizes = []
     run = forward.TorchExtractor._run
 
-    def counted(self, batch, wanted):
+    def counted(self, batch, wanted, given=None):
         if wanted is not None:
             sizes.append(len(next(iter(batch.calls.values())).arguments["pixel_values"]))
-        return run(self, batch, wanted)
+        return run(self, batch, wanted, given)
 
     monkeypatch.setattr(forward.TorchExtractor, "_run", counted)
     return sizes

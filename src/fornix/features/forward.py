@@ -27,8 +27,8 @@ from fornix.features.readouts import layer_name, project, read
 from fornix.features.taps import Tap, capture, survey
 from fornix.study.features.base import ModelSection, Readout
 
-PROBE = 3
-"""Copies of a stimulus in the pass that finds the layers: few dimensions are 3 by chance."""
+PROBE = 2
+"""Copies of a stimulus in the pass that finds the layers: few dimensions are 2 by chance."""
 
 LARGEST = {"cpu": 32, "cuda": 256}
 """Batches beyond which a forward pass gains nothing."""
@@ -208,9 +208,14 @@ class TorchExtractor:
     @cached_property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Stored layers -> shape of one row."""
-        one = next(iter(self.network.prepare.plan(self.rows.iloc[:1])[0]))
+        one = self.network.prepare.plan(self.rows.iloc[:1])[0][0]
         batch = self.network.prepare([self.rows.iloc[one]])
-        return {name: values.shape[1:] for name, values in self._run(batch, None).items()}
+        found = self.found
+        sizes = {name: tap.shape for name, tap in found.taps.items()}
+        sizes |= found.optional | found.standard
+        # Readouts of zeros have the shapes of readouts, and cost no second pass.
+        states = {name: torch.zeros(1, *sizes[name], device=self.device) for name in self.chosen}
+        return {k: values.shape[1:] for k, values in self._run(batch, None, states).items()}
 
     @property
     def batch_size(self) -> int:
@@ -283,12 +288,17 @@ class TorchExtractor:
             parts.append(self._run_smaller(smaller, self.network.prepare(smaller.tables), wanted))
         return {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
 
-    def _run(self, batch: Batch, wanted: set[str] | None) -> Layers:
+    def _run(
+        self,
+        batch: Batch,
+        wanted: set[str] | None,
+        given: dict[str, torch.Tensor] | None = None,
+    ) -> Layers:
         """Return what is asked for of a batch, by the names that it is stored under."""
         found: Layers = {}
         readouts = self.section.readouts
         for before, call in batch.calls.items():
-            states = self._states(call)
+            states = self._states(call) if given is None else given
             mask = None if call.mask is None else call.mask.to(self.device)
             for layer in self.chosen:
                 for readout in readouts:

@@ -60,12 +60,10 @@ class Squares:
     def __call__(self, inputs: Sequence[pd.DataFrame]) -> Batch:
         """Return the pixel values of some pictures."""
         mode: Mode = "L" if self.channels == 1 else "RGB"
-        found = []
-        for one in inputs:
-            image = load_image(self.root / str(one["path"].iloc[0]), mode, self.side)
-            values = np.asarray(image, dtype=np.float32).reshape(self.side, self.side, -1)
-            found.append((values / 127.5 - 1).transpose(2, 0, 1))
-        return Batch({"": Call({"pixel_values": torch.from_numpy(np.stack(found))})})
+        paths = [self.root / str(one["path"].iloc[0]) for one in inputs]
+        levels = np.stack([np.asarray(load_image(path, mode, self.side)) for path in paths])
+        pixels = torch.from_numpy(levels.reshape(*levels.shape[:3], -1)).permute(0, 3, 1, 2)
+        return Batch({"": Call({"pixel_values": pixels.float().div_(127.5).sub_(1).contiguous()})})
 
 
 def prepare_pictures(

@@ -28,8 +28,7 @@ class Meter:
             "started": self._started.isoformat(timespec="seconds"),
             "wall_s": round(time.perf_counter() - self._wall, 3),
             "cpu_s": round(time.process_time() - self._cpu, 3),
-            # Linux counts ru_maxrss in KiB.
-            "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            "peak_memory_mb": round(peak_memory_kib() / 1024, 1),
             "host": platform.node(),
             "platform": platform.platform(),
             "python": platform.python_version(),
@@ -37,6 +36,20 @@ class Meter:
             "fornix": fornix.__version__,
             "commit": git_commit(),
         }
+
+
+def peak_memory_kib() -> int:
+    """Return the most memory that this process has had, KiB.
+
+    ``ru_maxrss`` also counts what the parent had when it started this process; the kernel's own
+    high-water mark of the address space doesn't.
+    """
+    try:
+        with open("/proc/self/status", encoding="ascii") as lines:
+            mark = next(line for line in lines if line.startswith("VmHWM:"))
+        return int(mark.split()[1])
+    except (OSError, StopIteration, ValueError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 @cache
