@@ -18,7 +18,7 @@ from fornix.errors import FornixError
 from fornix.features import forward, huggingface, reuse
 from fornix.stages import features
 from fornix.store import Recipe, Target, create, open_artifact
-from fornix.store.artifact import Draft
+from fornix.store.draft import Draft
 from fornix.study.compute import Compute
 from fornix.study.features.huggingface import HuggingFaceFeatures
 from fornix.study.features.pixels import PixelFeatures
@@ -292,7 +292,7 @@ from pathlib import Path
 import pandas as pd
 from fornix.stages import features
 from fornix.store import Target
-from fornix.store.artifact import Draft
+from fornix.store.draft import Draft
 from fornix.study.compute import Compute
 from fornix.study.features.pixels import PixelFeatures
 

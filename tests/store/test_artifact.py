@@ -15,7 +15,7 @@ import zarr
 
 from fornix.errors import FornixError
 from fornix.store import Recipe, Target, adopt, create, open_artifact
-from fornix.store import artifact as module
+from fornix.store import draft as module
 
 RECIPE = Recipe("features", {"layers": ["a"], "size": 3}, {"stimuli": "abc"})
 

@@ -8,7 +8,7 @@ import xarray as xr
 import zarr
 
 from fornix.store import Recipe, Target, create, open_artifact
-from fornix.store import artifact as module
+from fornix.store import draft as module
 
 RECIPE = Recipe("features", {}, {})
 ROWS, TOTAL = 16, 70

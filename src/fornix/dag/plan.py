@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fornix.dag.graph import STAGES, Graph, Job
+from fornix.dag.graph import STAGES, Graph
+from fornix.dag.job import Job
 from fornix.dag.workflow import study_of
 from fornix.errors import FornixError
 

@@ -13,7 +13,8 @@ from typing import IO, Any
 import yaml
 
 from fornix.dag.check import check_cached
-from fornix.dag.graph import Graph, Job
+from fornix.dag.graph import Graph
+from fornix.dag.job import Job
 from fornix.errors import FornixError
 from fornix.store.publish import publish
 from fornix.study.base import digest_of

@@ -24,7 +24,8 @@ from fornix.features.devices import settings, torch_device
 from fornix.features.extractor import Context
 from fornix.features.modality import only_modality
 from fornix.features.prompt_inputs import Prompted, load_processor
-from fornix.store.artifact import Artifact, Draft
+from fornix.store.artifact import Artifact
+from fornix.store.draft import Draft
 from fornix.study.features.captions import CaptionFeatures
 
 fingerprint = hub.fingerprint

@@ -16,7 +16,7 @@ from PIL import Image
 
 from fornix.errors import FornixError
 from fornix.features.clips import clip_info, load_frames
-from fornix.features.forward import Batch, Call, Rows
+from fornix.features.network import Batch, Call, Rows
 from fornix.features.timegrid import by_length, pieces
 from fornix.study.features.huggingface import HuggingFaceFeatures
 

@@ -7,13 +7,11 @@ that a job that is resumed comes to the same numbers as one that wasn't.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +21,8 @@ from numpy.typing import NDArray
 from fornix.errors import FornixError
 from fornix.features.extractor import Context, Layers
 from fornix.features.layers import select_layers
+from fornix.features.network import Batch, Call, Network
+from fornix.features.prefetch import Piece, prepared
 from fornix.features.readouts import layer_name, project, read
 from fornix.features.taps import Tap, capture, survey
 from fornix.study.features.base import ModelSection, Readout
@@ -35,93 +35,6 @@ LARGEST = {"cpu": 32, "cuda": 256}
 
 SHARE = 0.25
 """Share of the memory that a batch may take; weights and written blocks need theirs."""
-
-AHEAD = 2
-"""Batches that are prepared while the network runs."""
-
-Rows = NDArray[np.intp]
-"""Positions, in a block, of the rows that one input of the network gives."""
-
-
-@dataclass
-class Call:
-    """The arguments of one forward pass, on the CPU.
-
-    Attributes
-    ----------
-    arguments
-        Keyword arguments of the network.
-    mask
-        (item, token), 1 where a token is read; None: all are.
-    seconds
-        Of sounds and clips: how long all tokens of a layer are together, s; else None.
-    """
-
-    arguments: dict[str, Any]
-    mask: torch.Tensor | None = None
-    span: float | None = None
-
-
-@dataclass
-class Batch:
-    """Some inputs of the network.
-
-    Attributes
-    ----------
-    calls
-        What goes before the layers' names (a prompt's name and a colon; mostly nothing) -> a
-        forward pass.
-    bins
-        Of sounds and clips on a time grid: for each input the start and end of each of its rows,
-        s from the input's start, float (row, 2). None: an input is a row.
-    """
-
-    calls: dict[str, Call]
-    bins: list[NDArray[np.float64]] | None = None
-
-
-class Prepare(Protocol):
-    """Makes batches of the table's rows; can be sent to another process."""
-
-    def plan(self, block: pd.DataFrame) -> list[list[Rows]]:
-        """Return groups of inputs that may share a batch, in the order to run them."""
-
-    def __call__(self, inputs: Sequence[pd.DataFrame]) -> Batch:
-        """Return one batch; each input's rows of the table are one frame."""
-
-
-@dataclass
-class Network:
-    """A model, and how to call it.
-
-    Attributes
-    ----------
-    model
-        The module whose parts can be tapped.
-    prepare
-        Makes its batches.
-    outputs
-        Runs it: (arguments, layers that are asked for) -> the layers that it names itself.
-    where
-        The section, for messages.
-    prefix
-        Of pictures: tokens before those of their places; else None.
-    longest
-        Tokens of the longest text, None where inputs have one shape.
-    time_steps
-        Of clips: steps in time that the tokens of a layer come in, None where each token is one.
-    optional
-        Layers that ``outputs`` gives only when asked for by name.
-    """
-
-    model: torch.nn.Module
-    prepare: Prepare
-    outputs: Callable[[dict[str, Any], set[str]], dict[str, torch.Tensor]]
-    where: str
-    prefix: int | None = None
-    longest: int | None = None
-    time_steps: int | None = None
-    optional: Sequence[str] = ()
 
 
 @dataclass
@@ -230,7 +143,7 @@ class TorchExtractor:
         if self.section.compile and self.tapped:
             self.context.notes.append("outputs of modules are asked for: nothing is compiled")
         held: Layers | None = None
-        with _ahead(self.network.prepare, self._batches(blocks), self._workers()) as batches:
+        with prepared(self.network.prepare, self._batches(blocks), self._workers()) as batches:
             for piece, batch in batches:
                 found = self._run_smaller(piece, batch, wanted)
                 if held is None:
@@ -244,7 +157,7 @@ class TorchExtractor:
                     yield {name: held[name] for name in layers}
                     held = None
 
-    def _batches(self, blocks: Iterable[pd.DataFrame]) -> Iterator[_Piece]:
+    def _batches(self, blocks: Iterable[pd.DataFrame]) -> Iterator[Piece]:
         for block in blocks:
             groups = self.network.prepare.plan(block)
             size = self.batch_size
@@ -253,7 +166,7 @@ class TorchExtractor:
             ]
             for at, items in enumerate(pieces):
                 last = at == len(pieces) - 1
-                yield _Piece(items, [block.iloc[one] for one in items], len(block), last)
+                yield Piece(items, [block.iloc[one] for one in items], len(block), last)
 
     def _workers(self) -> int:
         wanted = self.context.resources.workers
@@ -270,7 +183,7 @@ class TorchExtractor:
         fits = int(memory * SHARE / self.found.item_bytes)
         return min(LARGEST[self.device.type], 1 << max(0, fits.bit_length() - 1))
 
-    def _run_smaller(self, piece: _Piece, batch: Batch, wanted: set[str]) -> Layers:
+    def _run_smaller(self, piece: Piece, batch: Batch, wanted: set[str]) -> Layers:
         """Run a batch; halve it for as long as the GPU's memory is too small for it."""
         try:
             return self._run(batch, wanted)
@@ -377,76 +290,6 @@ class TorchExtractor:
 def _eager() -> Any:
     """Run a compiled model as it is written: compiled code calls no hooks."""
     return torch.compiler.set_stance("force_eager")
-
-
-@dataclass
-class _Piece:
-    """One batch of a block."""
-
-    items: list[Rows]
-    tables: list[pd.DataFrame]
-    total: int
-    last: bool
-
-
-def each_row(block: pd.DataFrame) -> list[list[Rows]]:
-    """Return the plan of a network that gives one row an input, in the table's order."""
-    return [[np.asarray([at]) for at in range(len(block))]]
-
-
-@contextmanager
-def _ahead(
-    prepare: Prepare, pieces: Iterator[_Piece], workers: int
-) -> Iterator[Iterator[tuple[_Piece, Batch]]]:
-    """Prepare batches while others run, in a thread or in processes, in order."""
-    if workers:
-        yield _by_processes(prepare, pieces, workers)
-        return
-    pool = ThreadPoolExecutor(1, "prepare")
-    try:
-        yield _by_thread(prepare, pieces, pool)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _by_thread(
-    prepare: Prepare, pieces: Iterator[_Piece], pool: ThreadPoolExecutor
-) -> Iterator[tuple[_Piece, Batch]]:
-    waiting: deque[tuple[_Piece, Future[Batch]]] = deque()
-    for piece in pieces:
-        waiting.append((piece, pool.submit(prepare, piece.tables)))
-        if len(waiting) > AHEAD:
-            first, future = waiting.popleft()
-            yield first, future.result()
-    for first, future in waiting:
-        yield first, future.result()
-
-
-def _by_processes(
-    prepare: Prepare, pieces: Iterator[_Piece], workers: int
-) -> Iterator[tuple[_Piece, Batch]]:
-    # Spawned, not forked: threads that hold locks (torch's, zarr's) don't survive a fork.
-    listed = list(pieces)
-    loader = torch.utils.data.DataLoader(
-        _Prepared(prepare, [piece.tables for piece in listed]),
-        batch_size=None,
-        num_workers=workers,
-        multiprocessing_context="spawn",
-        prefetch_factor=AHEAD,
-    )
-    yield from zip(listed, loader, strict=True)
-
-
-@dataclass
-class _Prepared(torch.utils.data.Dataset[Batch]):
-    prepare: Prepare
-    tables: list[list[pd.DataFrame]]
-
-    def __len__(self) -> int:
-        return len(self.tables)
-
-    def __getitem__(self, at: int) -> Batch:
-        return self.prepare(self.tables[at])
 
 
 def _on(arguments: Mapping[str, Any], device: torch.device) -> dict[str, Any]:

@@ -17,7 +17,6 @@ import inspect
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -29,14 +28,13 @@ from fornix.features import hub
 from fornix.features.checkpoints import Loaded, load_model
 from fornix.features.devices import settings, torch_device
 from fornix.features.extractor import Context
-from fornix.features.forward import Network, Prepare, TorchExtractor
+from fornix.features.forward import TorchExtractor
+from fornix.features.inputs import modality_of, prepare_inputs
 from fornix.features.layers import matches
-from fornix.features.modality import only_modality, require
-from fornix.features.picture_inputs import prepare_pictures
+from fornix.features.network import Network
 from fornix.features.readouts import check_readouts, prefix_tokens
 from fornix.features.stimulus_rows import stimulus_rows
 from fornix.features.streams import hidden_states
-from fornix.features.text_inputs import Texts, Words, load_tokenizer, longest_sequence
 from fornix.study.features.huggingface import HuggingFaceFeatures
 
 fingerprint = hub.fingerprint
@@ -90,107 +88,25 @@ def build_network(
     head = section.layers != "all" and any(matches(LOGITS, [one]) for one in asked)
     reads = "text" if modality == "word" else modality
     loaded = load_model(section, folder, reads, notes, head=head, maps=maps)
-    network = Network(
-        model=loaded.base,
-        prepare=_Nothing(),
-        outputs=partial(outputs, loaded, reads, where),
-        where=where,
-        optional=tuple(name for name, there in ((MAPS, maps), (LOGITS, head)) if there),
-    )
-    network.prepare = _prepare(section, folder, loaded, modality, rows, context, network)
-    tokenizer = getattr(network.prepare, "tokenizer", None)
-    check_readouts(section.readouts, reads, loaded.base, tokenizer, where=where)
-    if modality == "image":
-        network.prefix = prefix_tokens(loaded.base)
+    inputs = prepare_inputs(section, folder, loaded.base, modality, rows, context)
+    check_readouts(section.readouts, reads, loaded.base, inputs.tokenizer, where=where)
     if section.compile:
         loaded.model.compile()
-    return network
+    return Network(
+        model=loaded.base,
+        prepare=inputs.prepare,
+        outputs=partial(outputs, loaded, reads, where),
+        where=where,
+        prefix=prefix_tokens(loaded.base) if modality == "image" else None,
+        longest=inputs.longest,
+        time_steps=inputs.time_steps,
+        optional=tuple(name for name, there in ((MAPS, maps), (LOGITS, head)) if there),
+    )
 
 
 def _may_be(pattern: str, name: str) -> bool:
     """Tell whether a pattern may stand for a numbered layer, such as ``attention3``."""
     return bool(re.match(rf"{name}[\d*?\[]", pattern, re.IGNORECASE))
-
-
-@dataclass(frozen=True)
-class _Nothing:
-    """Stands in until the inputs are known, which depend on the network."""
-
-    def plan(self, block: pd.DataFrame) -> Any:
-        raise NotImplementedError
-
-    def __call__(self, inputs: Any) -> Any:
-        raise NotImplementedError
-
-
-def modality_of(section: HuggingFaceFeatures, rows: pd.DataFrame, where: str) -> str:
-    """Return what goes into the model."""
-    if section.modality == "image+text" or (section.modality == "auto" and section.prompts):
-        only_modality(rows, ("image", "video"), where=where)
-        return "image+text"
-    known = ("image", "text", "word", "audio", "video")
-    found = only_modality(rows, known, where=where)
-    if section.modality not in ("auto", found) and (section.modality, found) != ("text", "word"):
-        require(rows, section.modality, what=section.model, where=where)
-    return found
-
-
-def _prepare(  # noqa: PLR0917 - what was found out so far, handed on once
-    section: HuggingFaceFeatures,
-    folder: Any,
-    loaded: Loaded,
-    modality: str,
-    rows: pd.DataFrame,
-    context: Context,
-    network: Network,
-) -> Prepare:
-    notes, where = context.notes, network.where
-    if modality == "image":
-        return prepare_pictures(section, folder, loaded.base, context.root, notes)
-    # Decoders of sounds and clips are only loaded where there are some.
-    if modality == "audio":
-        from fornix.features.sound_inputs import prepare_sounds
-
-        return prepare_sounds(section, folder, loaded.base, context.root)
-    if modality == "video":
-        from fornix.features.clip_inputs import prepare_clips
-
-        clips = prepare_clips(section, folder, loaded.base, context.root, notes)
-        network.time_steps = clips.time_steps
-        return clips
-    if modality == "image+text":
-        return _beside_texts(section, folder, loaded, context, where)
-    tokenizer = load_tokenizer(section, folder, loaded.base)
-    limit = longest_sequence(loaded.base, tokenizer)
-    if modality == "word":
-        everything = max(1, int(rows["position"].max()))
-        longest = everything if section.context is None else section.context
-        passages = {
-            str(name): [str(word) for word in group.sort_values("position")["text"]]
-            for name, group in context.stimuli.groupby("passage")
-        }
-        return Words(tokenizer, limit, longest, passages)
-    texts = Texts(tokenizer, limit)
-    cut, network.longest = texts.survey(rows, where)
-    if cut:
-        notes.append(
-            f"{cut} of {len(rows)} texts were cut at {limit} tokens, the most that "
-            f"{section.model} takes"
-        )
-    return texts
-
-
-def _beside_texts(
-    section: HuggingFaceFeatures, folder: Any, loaded: Loaded, context: Context, where: str
-) -> Prepare:
-    """Return what prepares pictures with texts: the pictures themselves, or regions of them."""
-    from fornix.features.prompt_inputs import prepare_prompts
-    from fornix.features.region_inputs import prepare_regions, reads_regions
-
-    if reads_regions(loaded.base):
-        source = context.sources.get(section.source or "")
-        return prepare_regions(section, folder, loaded.base, source, where)
-    return prepare_prompts(section, folder, context.root, where)
 
 
 def outputs(

@@ -20,15 +20,9 @@ import torch
 from fornix.errors import FornixError, did_you_mean
 from fornix.features.devices import settings, torch_device
 from fornix.features.extractor import Context
-from fornix.features.forward import (
-    Batch,
-    Call,
-    Network,
-    Rows,
-    TorchExtractor,
-    each_row,
-)
+from fornix.features.forward import TorchExtractor
 from fornix.features.modality import require
+from fornix.features.network import Batch, Call, Network, Rows, each_row
 from fornix.features.picture_networks import PIXELS, Tower, Transformed
 from fornix.features.readouts import check_readouts, has_class_token
 from fornix.features.taps import first_tensor

@@ -14,8 +14,8 @@ import transformers
 
 from fornix.errors import FornixError
 from fornix.features.checkpoints import quiet
-from fornix.features.forward import Batch, Call, Rows, each_row
 from fornix.features.images import Mode, load_image
+from fornix.features.network import Batch, Call, Rows, each_row
 from fornix.study.features.huggingface import HuggingFaceFeatures
 
 DEFAULT_SIZE = 224

@@ -20,8 +20,8 @@ import torch
 from torch import nn
 
 from fornix.errors import FornixError
-from fornix.features.forward import Batch, Call, Rows, each_row
 from fornix.features.images import load_image
+from fornix.features.network import Batch, Call, Rows, each_row
 
 LOGITS = "logits"
 PIXELS = "pixels"

@@ -16,8 +16,8 @@ from PIL import Image
 from fornix.errors import FornixError
 from fornix.features.checkpoints import quiet
 from fornix.features.clips import clip_info, load_frames
-from fornix.features.forward import Batch, Call, Rows
 from fornix.features.images import load_image
+from fornix.features.network import Batch, Call, Rows
 from fornix.study.features.hub import HubSection
 from fornix.study.features.huggingface import HuggingFaceFeatures
 

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from fornix.errors import FornixError
-from fornix.features.forward import Batch, Call, Rows
+from fornix.features.network import Batch, Call, Rows
 from fornix.features.text_inputs import Texts, load_tokenizer, longest_sequence
 from fornix.store.artifact import Artifact
 from fornix.study.features.huggingface import HuggingFaceFeatures

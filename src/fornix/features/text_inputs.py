@@ -15,8 +15,8 @@ import transformers
 
 from fornix.errors import FornixError
 from fornix.features.checkpoints import quiet
-from fornix.features.forward import Batch, Call, Rows, each_row
 from fornix.features.hub import no_tokenizer, place
+from fornix.features.network import Batch, Call, Rows, each_row
 from fornix.study.features.hub import HubSection
 
 UNLIMITED = 1_000_000

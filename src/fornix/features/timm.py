@@ -18,8 +18,9 @@ import torch
 from fornix.errors import FornixError, did_you_mean
 from fornix.features.devices import settings, torch_device
 from fornix.features.extractor import Context
-from fornix.features.forward import Network, TorchExtractor
+from fornix.features.forward import TorchExtractor
 from fornix.features.modality import require
+from fornix.features.network import Network
 from fornix.features.picture_networks import LOGITS, Run, Tower, Transformed
 from fornix.features.readouts import check_readouts
 from fornix.features.taps import first_tensor

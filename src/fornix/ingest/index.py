@@ -22,7 +22,8 @@ from fornix.ingest.tables import with_none
 from fornix.study.datasets import Dataset, RdmDataset
 
 if TYPE_CHECKING:
-    from fornix.store.artifact import Artifact, Draft
+    from fornix.store.artifact import Artifact
+from fornix.store.draft import Draft
 
 TABLES = ("recordings", "events", "stimuli", "companions")
 

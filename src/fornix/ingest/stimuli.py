@@ -225,7 +225,7 @@ def _open(path: Path, kind: str, *, where: str, thorough: bool) -> str | None:
             check_sound(path)
         elif kind == "video":
             check_clip(path)
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         problem = f"the stimulus {path.name!r} can't be read as {kind}: {error}"
         raise FornixError(problem, where=where, mend=f"restore or replace {path}") from None
     return None

@@ -32,8 +32,9 @@ from fornix.features.reuse import (
     whole,
 )
 from fornix.progress import Bar
-from fornix.store.artifact import SHARD_BYTES, Draft, Recipe, Target, adopt, create, open_artifact
+from fornix.store.artifact import Recipe, Target, adopt, create, open_artifact
 from fornix.store.digests import combine
+from fornix.store.draft import SHARD_BYTES, Draft
 from fornix.study.base import digest_of
 from fornix.study.compute import Compute
 

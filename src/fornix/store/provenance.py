@@ -9,6 +9,7 @@ import subprocess
 import time
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import fornix
@@ -45,7 +46,7 @@ def peak_memory_kib() -> int:
     high-water mark of the address space doesn't.
     """
     try:
-        with open("/proc/self/status", encoding="ascii") as lines:
+        with Path("/proc/self/status").open(encoding="ascii") as lines:
             mark = next(line for line in lines if line.startswith("VmHWM:"))
         return int(mark.split()[1])
     except (OSError, StopIteration, ValueError):
