@@ -15,7 +15,8 @@ from scipy.stats import spearmanr
 
 from fornix.errors import FornixError
 from fornix.features import onnx
-from fornix.features.onnx_graph import standard, to_float32
+from fornix.features.onnx_graph import standard, tensors, to_float32
+from fornix.study.compute import Compute
 from fornix.study.features.onnx import OnnxFeatures
 
 EXACT = {"rtol": 1e-4, "atol": 1e-5}
@@ -136,6 +137,113 @@ def test_a_graph_that_mixes_its_batch_is_given_one_at_a_time(saved, images):
     np.testing.assert_array_equal(found["net.centred.0"], np.zeros((5, 3)))
 
 
+def test_a_graph_that_mixes_pictures_but_not_copies_is_seen(saved, images):
+    model = graph(batch="n")
+    model.graph.initializer[4].CopyFrom(numpy_helper.from_array(np.array([-1, 128]), "shape"))
+    backwards = {"start": [-1], "stop": [-1000], "axis": [0], "step": [-1]}
+    model.graph.initializer.extend(
+        numpy_helper.from_array(np.array(one), name) for name, one in backwards.items()
+    )
+    turned = helper.make_node("Slice", ["net/dense:0", *backwards], ["net/turned:0"])
+    added = helper.make_node("Add", ["net/dense:0", "net/turned:0"], ["net/twice:0"])
+    model.graph.node.extend([turned, added])
+    notes = []
+    found = extract(onnx, section(saved(model)), *images, notes=notes)
+    np.testing.assert_allclose(found["net.twice.0"], 2 * found["net.dense.0"], **EXACT)
+    assert notes == ["the graph takes one stimulus at a time, and is given one"]
+
+
+def test_a_batch_that_the_export_fixed_at_one(saved, images):
+    """A class token of batch 1 is joined to the tokens, as in an exported vision transformer."""
+    model = graph()
+    model.graph.initializer[4].CopyFrom(numpy_helper.from_array(np.array([1, -1, 4]), "shape"))
+    model.graph.initializer.append(numpy_helper.from_array(np.ones((1, 1, 4), np.float32), "cls"))
+    del model.graph.node[3:]
+    joined = helper.make_node("Concat", ["cls", "net/flat:0"], ["net/tokens:0"], axis=1)
+    model.graph.node.append(joined)
+    model.graph.output[0].CopyFrom(
+        helper.make_tensor_value_info("net/tokens:0", TensorProto.FLOAT, [1, 33, 4])
+    )
+    notes = []
+    asked = section(saved(model), readouts=["flatten"])
+    found = extract(onnx, asked, *images, notes=notes)
+    maps, _ = by_hand(*images)
+    np.testing.assert_allclose(found["net.tokens.0"][:, 4:], maps.reshape(5, -1), **EXACT)
+    np.testing.assert_array_equal(found["net.tokens.0"][:, :4], np.ones((5, 4)))
+    assert notes == ["the graph takes one stimulus at a time, and is given one"]
+
+
+def test_constants_are_weights_too(saved, images):
+    model = graph()
+    kernel, shape = model.graph.initializer[0], model.graph.initializer[4]
+    constants = [helper.make_node("Constant", [], [one.name], value=one) for one in (kernel, shape)]
+    nodes = [*constants, *model.graph.node]
+    del model.graph.node[:], model.graph.initializer[4], model.graph.initializer[0]
+    model.graph.node.extend(nodes)
+    path = saved(model)
+    found, notes = {}, []
+    for init in ("pretrained", "random"):
+        found[init] = extract(onnx, section(path, init=init), *images, notes=notes)
+    maps, _ = by_hand(*images)
+    np.testing.assert_allclose(found["pretrained"]["net.relu.0"], maps.mean((2, 3)), **EXACT)
+    assert (found["random"]["net.relu.0"] != found["pretrained"]["net.relu.0"]).any()
+    assert notes == []
+
+
+def test_every_output_has_a_name_of_its_own():
+    nodes = [
+        helper.make_node("Relu", ["x"], ["a/b"]),
+        helper.make_node("Sigmoid", ["a/b"], ["/a.b"]),
+        helper.make_node("Split", ["/a.b"], ["__left*", "right side"], axis=1),
+        helper.make_node("Relu", ["right side"], ["/"]),
+        helper.make_node("Dropout", ["/"], ["", "mask"]),
+    ]
+    model = helper.make_model(helper.make_graph(nodes, "g", [], []))
+    names = {name: tensor.name for name, tensor in tensors(model).items()}
+    assert names == {
+        "a.b": "a/b", "a.b_2": "/a.b", "left_": "__left*", "right_side": "right side",
+        "tensor": "/",
+    }  # fmt: skip
+    assert standard(model) == ["a.b_2", "tensor"]
+
+
+@pytest.mark.parametrize("name", ["net.onnx", "net[1].onnx"])
+def test_the_fingerprint_follows_all_files_of_a_graph(tmp_path, images, name):
+    path, weights = tmp_path / name, tmp_path / "weights.bin"
+    (tmp_path / "net.onnx.notes").write_bytes(b"no business of the graph")
+    kept = {"save_as_external_data": True, "location": weights.name, "size_threshold": 0}
+    onnx_library.save(graph(), path, **kept)
+    assert extract(onnx, section(path), *images)
+    first = onnx.fingerprint(section(path))
+    values = bytearray(weights.read_bytes())
+    values[0] ^= 1
+    weights.write_bytes(values)
+    second = onnx.fingerprint(section(path))
+    path.write_bytes(path.read_bytes() + b"\x32\x00")  # an empty doc string
+    assert len({first, second, onnx.fingerprint(section(path))}) == 3
+    weights.unlink()
+    with pytest.raises(FornixError, match=r"weights in weights\.bin, which isn't in its folder"):
+        onnx.fingerprint(section(path))
+
+
+def test_weights_outside_of_the_folder_are_refused(tmp_path, images):
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    path = inside / "net.onnx"
+    kept = {"save_as_external_data": True, "location": "w.bin", "size_threshold": 0}
+    onnx_library.save(graph(), path, **kept)
+    (inside / "w.bin").rename(tmp_path / "w.bin")
+    model = onnx_library.load(path, load_external_data=False)
+    for weight in model.graph.initializer:
+        for entry in weight.external_data:
+            entry.value = "../w.bin" if entry.key == "location" else entry.value
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(FornixError, match="isn't in its folder"):
+        onnx.fingerprint(section(path))
+    with pytest.raises(FornixError, match="can't be read as an ONNX graph"):
+        extract(onnx, section(path), *images)
+
+
 def test_the_untrained_twin(saved, images):
     path = saved(graph())
     trained = extract(onnx, section(path), *images)
@@ -228,7 +336,14 @@ def test_squeezenet_comes_closer_to_temporal_cortex_with_depth(real_data):
 
     found = [similarity(values) for values in extract(onnx, trained, rows, root).values()]
     assert found == pytest.approx([0.047, 0.067, 0.277, 0.168], abs=0.005)
-    twin = trained.model_copy(update={"init": "random"})
-    flat = [similarity(values) for values in extract(onnx, twin, rows, root).values()]
-    assert np.ptp(flat) < 0.05
-    assert max(flat) < 0.1
+    # Of the first dozen seeds 1 rises most.
+    for seed in (0, 1):
+        twin = trained.model_copy(update={"init": "random", "seed": seed})
+        flat = [similarity(values) for values in extract(onnx, twin, rows, root).values()]
+        assert max(flat) - flat[0] < 0.1
+        assert max(flat) < 0.15
+
+
+def test_a_gpu_that_is_not_there(saved, images):
+    with pytest.raises(FornixError, match="onnxruntime knows no GPU"):
+        extract(onnx, section(saved(graph())), *images, resources=Compute(device="cuda"))

@@ -263,9 +263,11 @@ class Graph:
             path = self._package(written) or expand(written, where=f"features.{name}.{key}")
             if path.is_dir():
                 found.append((f"{key}:{path.name}", self._listing(path).digest[:12]))
-            elif path.is_file():
-                files = self._listing(path.parent, only=path.name).files
-                found.append((f"{key}:{path.name}", files[path.name][:12]))
+            elif path.is_file():  # and what lies beside it under its name, such as net.onnx_data
+                names = [one.name for one in path.parent.iterdir() if one.is_file()]
+                for one in sorted(name for name in names if name.startswith(path.stem)):
+                    files = self._listing(path.parent, only=one).files
+                    found.append((f"{key}:{one}", files[one][:12]))
         return tuple(found)
 
     @staticmethod

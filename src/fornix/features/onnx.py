@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,13 @@ from fornix.errors import FornixError
 from fornix.features.available import available
 from fornix.features.devices import settings
 from fornix.features.extractor import Context
-from fornix.features.forward import Batch, Call, Network, Prepare, Rows, TorchExtractor, each_row
+from fornix.features.forward import TorchExtractor
 from fornix.features.images import BACKGROUND, load_image
 from fornix.features.modality import only_modality, require
+from fornix.features.network import Batch, Call, Network, Prepare, Rows, each_row
 from fornix.features.onnx_graph import (
-    clean,
-    draw_weights,
     expose,
+    files_of,
     free_batch,
     inputs_of,
     load_graph,
@@ -33,6 +34,7 @@ from fornix.features.onnx_graph import (
     tensors,
     to_float32,
 )
+from fornix.features.onnx_weights import draw_weights
 from fornix.store.digests import combine, file_digest
 from fornix.study.features.onnx import OnnxFeatures
 from fornix.study.paths import expand
@@ -42,8 +44,8 @@ def fingerprint(section: OnnxFeatures) -> str:
     """Return the digest of the graph's file, and of the weights that lie beside it."""
     available(section)
     path = _path(section)
-    beside = [one for one in path.parent.glob(f"{path.stem}*") if one.is_file()]
-    parts = [(one.name, file_digest(one)) for one in beside if one == path or "data" in one.suffix]
+    files = files_of(path, _where(section))
+    parts = [(one.relative_to(path.parent).as_posix(), file_digest(one)) for one in files]
     if section.init == "random":
         parts.append(("init", str(section.seed)))
     return combine(parts)
@@ -72,17 +74,12 @@ def build_network(
     del maps
     where = _where(section)
     available(section)
-    model = load_graph(_path(section), where)
-    to_float32(model)
-    free_batch(model)
-    if section.init == "random":
-        draw_weights(model, section.seed)
     modality = only_modality(rows, ("image", "text"), where=where)
-    graph = _Graph(model, context, where)
-    everything = [name for name in tensors(model) if name not in graph.standard]
+    graph = _Graph(partial(_read, section), context, where)
+    everything = [name for name in graph.tensors if name not in graph.standard]
     return Network(
         model=torch.nn.Module(),
-        prepare=_prepare(section, model, modality, rows, context, where),
+        prepare=_prepare(section, graph.inputs, modality, rows, context, where),
         outputs=graph,
         where=where,
         optional=tuple(everything),
@@ -90,59 +87,88 @@ def build_network(
     )
 
 
+def _read(section: OnnxFeatures, freed: bool) -> Any:
+    """Return the graph in single precision; ``freed``: with batches of any size."""
+    where = _where(section)
+    model = load_graph(_path(section), where)
+    to_float32(model)
+    if freed:
+        free_batch(model)
+    if section.init == "random":
+        draw_weights(model, section.seed, where)
+    return model
+
+
 @dataclass
 class _Graph:
-    """Runs a graph for the layers that are asked for."""
+    """Runs a graph for the layers that are asked for.
 
-    model: Any
+    Many exports fix the batch at one stimulus. Such a graph is freed, and the first batch of
+    different stimuli is compared with its last stimulus alone; where they differ, or the graph
+    refuses, it is taken as it was exported, and given one stimulus at a time.
+    """
+
+    read: Callable[[bool], Any]
     context: Context
     where: str
     alone: bool = False
     sessions: dict[frozenset[str], Any] = field(default_factory=dict)
+    compared: set[frozenset[str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self.model = self.read(True)
         self.standard = standard(self.model)
+        self.tensors = {name: tensor.name for name, tensor in tensors(self.model).items()}
         self.inputs = inputs_of(self.model)
 
     def __call__(self, arguments: dict[str, Any], wanted: set[str]) -> dict[str, torch.Tensor]:
-        names = [name for name in tensors(self.model) if name in (wanted or set(self.standard))]
+        names = [name for name in self.tensors if name in (wanted or set(self.standard))]
         values = {k: v.numpy() for k, v in arguments.items() if k in self.inputs}
-        fresh = frozenset(names) not in self.sessions
         if not self.alone:
-            try:
-                found = self._run(names, values)
-                if not fresh or self._holds_for_one(names, values, found):
-                    return found
-            except onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument as error:
-                raise self._refused(error) from None
-            except onnxruntime.capi.onnxruntime_pybind11_state.RuntimeException:
-                pass
-            self.alone = True
+            found = self._together(names, values)
+            if found is not None:
+                return found
+            self.alone, self.model = True, self.read(False)
+            self.sessions.clear()
             self.context.notes.append("the graph takes one stimulus at a time, and is given one")
-        count = len(next(iter(values.values())))
-        parts = [
-            self._run(names, {k: v[at : at + 1] for k, v in values.items()}) for at in range(count)
-        ]
+        try:
+            parts = [
+                self._run(names, {k: v[at : at + 1] for k, v in values.items()})
+                for at in range(_count(values))
+            ]
+        except Exception as error:  # onnxruntime has no common class of its own
+            raise self._refused(error) from None
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
-    def _run(self, names: Sequence[str], values: dict[str, Any]) -> dict[str, torch.Tensor]:
-        session = self._session(names)
-        found = session.run(None, values)
-        count = len(next(iter(values.values())))
-        return {
-            clean(output.name): torch.from_numpy(np.array(one, dtype=np.float32))
-            for output, one in zip(session.get_outputs(), found, strict=True)
-            if one.ndim > 1 and len(one) == count and one.dtype.kind == "f"
-        }
-
-    def _holds_for_one(
-        self, names: Sequence[str], values: dict[str, Any], found: dict[str, torch.Tensor]
-    ) -> bool:
-        """Tell whether the last of a batch is what it is alone: some exports mix a batch."""
-        alone = self._run(names, {key: one[-1:] for key, one in values.items()})
-        return [*alone] == [*found] and all(
+    def _together(
+        self, names: Sequence[str], values: dict[str, Any]
+    ) -> dict[str, torch.Tensor] | None:
+        """Run a batch in one pass; None if the graph can't, or mixes its stimuli."""
+        try:
+            found = self._run(names, values)
+            # Copies of one stimulus, as in a probe, can be mixed without a trace.
+            differ = any((one[:-1] != one[-1:]).any() for one in values.values())
+            if not differ or frozenset(names) in self.compared:
+                return found
+            alone = self._run(names, {key: one[-1:] for key, one in values.items()})
+        except Exception:  # as below; what is wrong is said by the run alone
+            return None
+        self.compared.add(frozenset(names))
+        same = [*alone] == [*found] and all(
             np.allclose(found[name][-1], alone[name][0], rtol=1e-3, atol=1e-4) for name in found
         )
+        return found if same else None
+
+    def _run(self, names: Sequence[str], values: dict[str, Any]) -> dict[str, torch.Tensor]:
+        found = self._session(names).run(None, values)
+        return {
+            name: torch.from_numpy(np.array(one, dtype=np.float32))
+            for name, one in zip(names, found, strict=True)
+            if isinstance(one, np.ndarray)
+            and one.ndim > 1
+            and len(one) == _count(values)
+            and one.dtype.kind == "f"
+        }
 
     def _session(self, names: Sequence[str]) -> Any:
         key = frozenset(names)
@@ -151,22 +177,37 @@ class _Graph:
             options.intra_op_num_threads = self.context.resources.threads
             options.inter_op_num_threads = 1
             options.use_deterministic_compute = True
-            options.log_severity_level = 3
-            wanted = ["CPUExecutionProvider"]
-            there = onnxruntime.get_available_providers()
-            if self.context.resources.device != "cpu" and "CUDAExecutionProvider" in there:
-                wanted.insert(0, "CUDAExecutionProvider")
-            graph = expose(self.model, names)
-            try:
-                self.sessions[key] = onnxruntime.InferenceSession(graph, options, wanted)
-            except Exception as error:  # onnxruntime has no common class of its own
-                raise self._refused(error) from None
+            options.log_severity_level = 4  # its errors are raised too
+            graph = expose(self.model, [self.tensors[name] for name in names])
+            self.sessions[key] = onnxruntime.InferenceSession(graph, options, self._providers())
         return self.sessions[key]
+
+    def _providers(self) -> list[Any]:
+        """Return where the graph runs, the first that can.
+
+        Raises
+        ------
+        FornixError
+            If a GPU is asked for and this onnxruntime knows none.
+        """
+        device, gpu = self.context.resources.device, "CUDAExecutionProvider"
+        there = gpu in onnxruntime.get_available_providers()
+        if device == "cuda" and not there:
+            problem = "device: cuda is asked for, but onnxruntime knows no GPU"
+            mend = "take device: auto or cpu, or install onnxruntime-gpu"
+            raise FornixError(problem, where="compute.device", mend=mend)
+        # TF32 would round what the processor doesn't.
+        on_gpu = [(gpu, {"use_tf32": "0"})] if there and device != "cpu" else []
+        return [*on_gpu, "CPUExecutionProvider"]
 
     def _refused(self, error: Exception) -> FornixError:
         problem = f"onnxruntime refuses the graph: {' '.join(str(error).split())[:300]}"
         mend = "let size and preprocessing fit the graph's input, or export it anew"
         return FornixError(problem, where=self.where, mend=mend)
+
+
+def _count(values: dict[str, Any]) -> int:
+    return len(next(iter(values.values())))
 
 
 @dataclass(frozen=True)
@@ -216,13 +257,12 @@ def _square(image: Image.Image, size: int, how: str) -> Image.Image:
 
 def _prepare(  # noqa: PLR0917 - what was found out so far, handed on once
     section: OnnxFeatures,
-    model: Any,
+    inputs: dict[str, list[int | None]],
     modality: str,
     rows: pd.DataFrame,
     context: Context,
     where: str,
 ) -> Prepare:
-    inputs = inputs_of(model)
     if modality == "text":
         return _texts(section, inputs, where)
     pictured = {name: shape for name, shape in inputs.items() if len(shape) == 4}
