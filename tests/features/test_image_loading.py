@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -61,6 +64,54 @@ def test_ink_colours_become_light(tmp_path):
     assert blue > 150
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P"])
+def test_grey_pictures_have_three_equal_channels(tmp_path, mode):
+    grey = Image.fromarray(np.repeat([[0, 255]], 2, 0).astype(np.uint8))
+    grey.convert(mode).save(tmp_path / "a.png")
+    found = values(tmp_path / "a.png")
+    assert found.tolist() == [[[0] * 3, [255] * 3]] * 2
+
+
+def test_sixteen_bits_of_colour_become_eight(tmp_path):
+    pixels = struct.pack(">3H", 65535, 257 * 100, 0)
+    parts = {
+        b"IHDR": struct.pack(">IIBBBBB", 5, 4, 16, 2, 0, 0, 0),
+        b"IDAT": zlib.compress((b"\0" + 5 * pixels) * 4),
+        b"IEND": b"",
+    }
+    chunks = [
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in parts.items()
+    ]
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    assert (values(tmp_path / "a.png") == (255, 100, 0)).all()
+
+
+@pytest.mark.parametrize("form", ["PNG", "WEBP", "TIFF"])
+def test_of_any_animation_the_first_frame_is_taken(tmp_path, form):
+    frames = [Image.new("RGB", (4, 4), (level,) * 3) for level in (10, 200)]
+    path = tmp_path / f"a.{form.lower()}"
+    lossless = {"lossless": True} if form == "WEBP" else {}
+    frames[0].save(path, form, save_all=True, append_images=frames[1:], **lossless)
+    assert (values(path) == 10).all()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_of_jpegs_is_upright(tmp_path, orientation):
+    upright = np.zeros((16, 32), np.uint8)
+    upright[:, :8], upright[:8, :8] = 120, 250  # the brightest corner is top left
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # Pillow's numbers of transpositions
+    stored = Image.fromarray(upright)
+    if orientation in undo:
+        stored = stored.transpose(Image.Transpose(undo[orientation]))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(tmp_path / "a.jpg", exif=exif, quality=95)
+    found = values(tmp_path / "a.jpg", mode="L")
+    assert np.abs(found - upright.astype(int)).max() < 30
+    assert np.abs(values(tmp_path / "a.jpg", mode="L", side=8)[2, 0] - 250) < 30
+
+
 def test_of_an_animation_the_first_frame_is_taken(tmp_path):
     frames = [Image.new("L", (4, 4), level) for level in (10, 200)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=50)
@@ -106,13 +157,15 @@ def test_large_jpegs_look_the_same(tmp_path):
     assert np.abs(shown - exact).max() <= 2
 
 
-@pytest.mark.parametrize("damage", ["cut", "text", "gone"])
+@pytest.mark.parametrize("damage", ["cut", "text", "empty", "gone"])
 def test_a_damaged_file_is_named(tmp_path, damage):
     path = save(tmp_path, np.random.default_rng(0).integers(0, 255, (50, 50, 3)))
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:2000])
     elif damage == "text":
         path.write_text("not a picture")
+    elif damage == "empty":
+        path.write_bytes(b"")
     else:
         path.unlink()
     with pytest.raises(FornixError, match="can't be read") as caught:

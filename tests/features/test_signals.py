@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import av
-import moten
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,19 +10,22 @@ import soundfile
 import tiny
 from extracting import extract
 from PIL import Image
-from scipy.signal import butter, sosfiltfilt
+from scipy.signal import butter, sosfiltfilt, stft
 from skimage.color import rgb2lab
+from skimage.feature import hog as reference_hog
+from transformers.audio_utils import mel_filter_bank
+from transformers.audio_utils import spectrogram as reference_spectrogram
 
 from fornix.errors import FornixError
-from fornix.features import colour, envelope, hog, motion_energy, spectrogram
+from fornix.features import colour, envelope, hog, spectrogram
 from fornix.features.stretches import average
 from fornix.study.features.colour import ColourFeatures
 from fornix.study.features.envelope import EnvelopeFeatures
 from fornix.study.features.hog import HogFeatures
-from fornix.study.features.motion_energy import MotionEnergyFeatures
 from fornix.study.features.spectrogram import SpectrogramFeatures
 
 RATE = 16_000
+RED_AND_BLUE = (200, 30, 30), (20, 60, 220)
 
 
 def sound(folder, values, name="a.wav", rate=RATE):
@@ -95,54 +97,6 @@ def test_sound_tracks_of_clips_are_read(tmp_path):
     assert found[0].argmax() == round(500 / (RATE / 2) * 200)
 
 
-def grating(folder, name, direction, cycles, hertz, *, seconds=1.5, fps=15, side=48):
-    """Write a clip of a drifting grating; direction in degrees, cycles a picture."""
-    rows, columns = np.mgrid[:side, :side] / side
-    angle = np.deg2rad(direction)
-    with av.open(str(folder / name), "w") as container:
-        stream = container.add_stream("ffv1", rate=fps)
-        stream.width = stream.height = side
-        stream.pix_fmt = "bgr0"
-        for at in range(round(seconds * fps)):
-            along = columns * np.cos(angle) + rows * np.sin(angle)
-            light = 0.5 + 0.4 * np.cos(2 * np.pi * (cycles * along - hertz * at / fps))
-            pixels = np.repeat((255 * light).round().astype(np.uint8)[..., None], 3, 2)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        container.mux(stream.encode())
-    return {"stimulus": name, "modality": "video", "path": name, "digest": name}
-
-
-def test_direction_and_speed_of_a_drifting_grating_are_found(tmp_path):
-    planted = [(0, 4, 2.0), (180, 4, 2.0), (90, 8, 4.0)]
-    rows = [grating(tmp_path, f"{i}.mkv", *one) for i, one in enumerate(planted)]
-    section = MotionEnergyFeatures(
-        kind="motion_energy", dataset="d", size=48, n_directions=4,
-        spatial_frequencies=[4.0, 8.0], temporal_frequencies=[2.0, 4.0],
-    )  # fmt: skip
-    found = extract(motion_energy, section, pd.DataFrame(rows), tmp_path)["motion_energy"]
-    filters = moten.pyramids.MotionEnergyPyramid(
-        stimulus_vhsize=(48, 48), stimulus_fps=15, temporal_frequencies=[2.0, 4.0],
-        spatial_frequencies=[4.0, 8.0], spatial_directions=[0.0, 90.0, 180.0, 270.0],
-    ).filters  # fmt: skip
-    best = [filters[one.argmax()] for one in found]
-    answers = [(b["direction"], b["spatial_freq"], b["temporal_freq"]) for b in best]
-    assert [a[1:] for a in answers] == [p[1:] for p in planted]
-    assert (answers[0][0] - answers[1][0]) % 360 == 180
-    assert (answers[0][0] - answers[2][0]) % 180 == 90
-
-
-def test_motion_energy_is_the_same_wherever_a_clip_is_cut(tmp_path):
-    table = pd.DataFrame([grating(tmp_path, "a.mkv", 45, 4, 2.0, seconds=4)])
-    section = MotionEnergyFeatures(
-        kind="motion_energy", dataset="d", size=24, n_directions=2, rate=5.0,
-        spatial_frequencies=[2.0, 4.0], temporal_frequencies=[0.0, 2.0],
-    )  # fmt: skip
-    whole = extract(motion_energy, section, table, tmp_path)["motion_energy"]
-    parts = extract(motion_energy, section, table, tmp_path, cuts=[4, 11])["motion_energy"]
-    assert whole.shape[0] == 20
-    np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-4)
-
-
 def test_colours_are_those_of_cielab(tmp_path):
     values = np.zeros((8, 8, 3), np.uint8)
     values[:, :4], values[:, 4:] = (200, 30, 30), (20, 60, 220)
@@ -158,6 +112,126 @@ def test_colours_are_those_of_cielab(tmp_path):
     histogram = found["histogram"].reshape(3, 4)
     np.testing.assert_allclose(histogram.sum(1), 1)
     assert set(histogram[1]) == {0.0, 0.5}
+
+
+def test_the_last_row_is_the_mean_of_what_there_is(tmp_path):
+    values = 0.1 * np.random.default_rng(0).standard_normal(round(1.1 * RATE))
+    table = sound(tmp_path, values)
+    section = SpectrogramFeatures(kind="spectrogram", dataset="d", rate=2.0)
+    found = extract(spectrogram, section, table, tmp_path)["mel"]
+    assert len(found) == 3
+    np.testing.assert_allclose(found[2].mean(), found[1].mean(), atol=1)  # dB: no silence in it
+    loud = EnvelopeFeatures(kind="envelope", dataset="d", rate=2.0, layers=["envelope"])
+    found = extract(envelope, loud, table, tmp_path)["envelope"]
+    np.testing.assert_allclose(found[2], found[1], rtol=0.1)
+
+
+@pytest.mark.parametrize("rate", [1.7, 7.3, 100.0])
+def test_any_rate_gives_the_same_wherever_blocks_are_cut(tmp_path, rate):
+    values = 0.1 * np.random.default_rng(0).standard_normal(round(2.345 * RATE))
+    section = SpectrogramFeatures(kind="spectrogram", dataset="d", rate=rate)
+    table = sound(tmp_path, values)
+    whole = extract(spectrogram, section, table, tmp_path)["mel"]
+    cuts = sorted({1, 2, len(whole) // 2, len(whole) - 1})
+    parts = extract(spectrogram, section, table, tmp_path, cuts=cuts)["mel"]
+    np.testing.assert_allclose(parts, whole, atol=1e-2)
+
+
+def test_the_spectrogram_is_the_short_time_transform_of_scipy(tmp_path):
+    values = 0.1 * np.random.default_rng(0).standard_normal(RATE)
+    section = SpectrogramFeatures(kind="spectrogram", dataset="d", rate=100.0)
+    found = extract(spectrogram, section, sound(tmp_path, values), tmp_path)
+    _, _, reference = stft(
+        values, RATE, "hann", 400, 240, boundary="zeros", padded=True, scaling="spectrum"
+    )
+    power = (2 * np.abs(reference)) ** 2
+    expected = 10 * np.log10(power[:, 5:90]).T
+    np.testing.assert_allclose(found["spectrogram"][5:90], np.maximum(expected, -80), atol=0.01)
+
+
+def test_the_mel_spectrogram_is_that_of_whisper(tmp_path):
+    values = 0.1 * np.random.default_rng(0).standard_normal(RATE)
+    section = SpectrogramFeatures(kind="spectrogram", dataset="d", rate=100.0)
+    found = extract(spectrogram, section, sound(tmp_path, values), tmp_path)["mel"]
+    bands = mel_filter_bank(201, 80, 0, 8000, RATE, norm="slaney", mel_scale="slaney")
+    theirs = reference_spectrogram(
+        values, np.hanning(401)[:-1], 400, 160, fft_length=400, power=2.0, mel_filters=bands,
+        mel_floor=1e-12, pad_mode="constant",
+    )  # fmt: skip
+    level = 10 * np.log10(theirs[:, 5:90]).T
+    offset = level.mean(0) - found[5:90].mean(0)  # scales differ by a constant a band
+    np.testing.assert_allclose(found[5:90] + offset, level, atol=0.01)
+
+
+def test_mel_bands_without_a_frequency_are_told(tmp_path):
+    section = SpectrogramFeatures(kind="spectrogram", dataset="d", n_mels=200)
+    notes = []
+    extract(spectrogram, section, sound(tmp_path, np.ones(RATE)), tmp_path, notes=notes)
+    assert "of 200 mel bands lie between two frequencies" in notes[0]
+    notes = []
+    usual = section.model_copy(update={"n_mels": 80})
+    extract(spectrogram, usual, sound(tmp_path, np.ones(RATE)), tmp_path, notes=notes)
+    assert notes == []
+
+
+def test_colours_of_frames_follow_the_film(tmp_path):
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 40, 20, "bgr0"
+        for at in range(25):
+            pixels = np.full((20, 40, 3), (200, 30, 30) if at < 10 else (20, 60, 220), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    row = {"stimulus": "a", "modality": "video", "path": "a.mkv", "digest": "a"}
+    section = ColourFeatures(kind="colour", dataset="d", rate=2.0, layers=["mean"])
+    found = extract(colour, section, pd.DataFrame([row]), tmp_path, cuts=[3])["mean"]
+    red, blue = (rgb2lab(np.array([[one]], np.uint8))[0, 0] for one in RED_AND_BLUE)
+    np.testing.assert_allclose(found, [red] * 2 + [blue] * 3, atol=0.1)
+    once = section.model_copy(update={"rate": None})
+    mean = extract(colour, once, pd.DataFrame([row]), tmp_path)["mean"]
+    np.testing.assert_allclose(mean[0], (10 * red + 15 * blue) / 25, atol=0.1)
+    edges = HogFeatures(kind="hog", dataset="d", rate=2.0)
+    found = extract(hog, edges, pd.DataFrame([row]), tmp_path)["hog"]
+    assert len(found) == 5
+
+
+def test_only_the_picture_counts_whatever_its_shape(tmp_path):
+    Image.new("RGB", (90, 30), (200, 30, 30)).save(tmp_path / "a.png")
+    table = pd.DataFrame([{"stimulus": "a", "modality": "image", "path": "a.png", "digest": "a"}])
+    section = ColourFeatures(kind="colour", dataset="d")
+    found = extract(colour, section, table, tmp_path)
+    red = rgb2lab(np.array([[RED_AND_BLUE[0]]], np.uint8))[0, 0]
+    np.testing.assert_allclose(found["mean"][0], red, atol=0.01)
+    assert (found["histogram"].reshape(3, -1).max(1) == 1).all()
+    with pytest.raises(FornixError, match="no rows in time"):
+        extract(colour, section.model_copy(update={"rate": 2.0}), table, tmp_path)
+
+
+def test_hog_is_scikit_images(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    table = pd.DataFrame([{"stimulus": "a", "modality": "image", "path": "a.png", "digest": "a"}])
+    section = HogFeatures(kind="hog", dataset="d", size=64, cell=8, block=3)
+    found = extract(hog, section, table, tmp_path)["hog"][0]
+    expected = reference_hog(
+        pixels / 255, 9, (8, 8), (3, 3), block_norm="L2-Hys", feature_vector=True
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("section", "settings", "says"),
+    [
+        (SpectrogramFeatures, {"kind": "spectrogram", "rate": 200.0}, "hop must be 0.005 s"),
+        (SpectrogramFeatures, {"kind": "spectrogram", "f_max": 9000.0}, "don't fit below half"),
+        (EnvelopeFeatures, {"kind": "envelope", "rate": 2e4}, "more than the sampling_rate"),
+        (ColourFeatures, {"kind": "colour", "grid": 65}, "more than the 64 pixels"),
+        (HogFeatures, {"kind": "hog", "cell": 100}, "larger than the picture"),
+    ],
+)
+def test_settings_that_cannot_be_met_are_told(section, settings, says):
+    with pytest.raises(ValueError, match=says):
+        section(dataset="d", **settings)
 
 
 def test_gradients_follow_orientation(tmp_path):
@@ -187,7 +261,6 @@ def test_bins_take_the_nearest_sample_where_they_hold_none():
     ("kind", "section"),
     [
         (spectrogram, SpectrogramFeatures(kind="spectrogram", dataset="d")),
-        (motion_energy, MotionEnergyFeatures(kind="motion_energy", dataset="d")),
         (colour, ColourFeatures(kind="colour", dataset="d")),
     ],
 )

@@ -82,7 +82,12 @@ def test_modalities_follow_the_extension(tmp_path):
         ("notes.mat", "of no kind that is known"),
         ("broken.png", "can't be read as image"),
         ("cut.png", "can't be read as image"),
+        ("empty.png", "can't be read as image"),
         ("empty.wav", "can't be read as audio"),
+        ("empty.mp4", "can't be read as video: the file is empty"),
+        ("sound.mkv", "it has no video stream"),
+        ("picture.m4a", "it has no audio stream"),
+        ("cut.mp4", "can't be read as video"),
         ("noise.wav", "can't be read as audio"),
         ("silent.wav", "it has no samples"),
         ("noise.mp4", "can't be read as video"),
@@ -98,7 +103,13 @@ def test_bad_file_names_its_line(tmp_path, name, says):
     (folder / "notes.mat").write_bytes(b"x")
     (folder / "broken.png").write_bytes(b"not an image")
     (folder / "cut.png").write_bytes((folder / "image1.png").read_bytes()[:200])
-    (folder / "empty.wav").touch()
+    for empty in ("empty.png", "empty.wav", "empty.mp4"):
+        (folder / empty).touch()
+    soundfile.write(folder / "sound.wav", np.zeros(800), 8000)
+    (folder / "sound.wav").rename(folder / "sound.mkv")
+    write_clip(folder / "whole.mp4", n_frames=20)
+    (folder / "cut.mp4").write_bytes((folder / "whole.mp4").read_bytes()[:-400])
+    (folder / "whole.mp4").rename(folder / "picture.m4a")
     soundfile.write(folder / "silent.wav", np.zeros(0), 8000)
     for noise in ("noise.wav", "noise.mp4"):
         (folder / noise).write_bytes(b"no sound and no picture")

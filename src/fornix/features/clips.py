@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
-from fornix.errors import FornixError
+from fornix.features.containers import SLACK_S, cut_short, first_frame, length, open_stream
 
-EMPTY = "the clip has no frames"
-MEND = "restore or replace the file; MP4 and MKV always work"
+ROUNDING_S = 1e-3
+"""A frame counts as shown this long before its time stamp, s: Matroska rounds those to ms."""
+
+LEAD_S = 1.0
+"""How long before a stretch decoding begins at the latest, s: indices list frames by when they
+are decoded, which is up to a few frames before they are shown."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +27,17 @@ class ClipInfo:
 
     Attributes
     ----------
+    begin
+        Time stamp of its first frame, s.
     duration
         From its first frame to the end of its last, s.
     rate
-        Frames a second.
+        Frames a second, on average.
     width, height
-        Of a frame, pixels.
+        Of a frame as it is shown, pixels.
     """
 
+    begin: float
     duration: float
     rate: float
     width: int
@@ -39,31 +46,27 @@ class ClipInfo:
 
 @lru_cache(maxsize=65_536)
 def clip_info(path: Path) -> ClipInfo:
-    """Return a clip's duration, rate and size, from its header.
+    """Return a clip's duration, rate and size, from its header and its first frame.
 
     Raises
     ------
     FornixError
         If the file is no clip, or has no frames.
     """
-    try:
-        with av.open(str(path)) as container:
-            stream = _stream(container, path)
-            rate = float(stream.average_rate or stream.guessed_rate or 0)
-            duration = _duration(container, stream)
-            if not duration or not rate:  # a header that doesn't say: the frames are counted
-                times = [float(f.time or 0) for f in container.decode(stream)]
-                if not times:
-                    raise FornixError(EMPTY, where=str(path), mend=MEND)
-                step = (times[-1] - times[0]) / max(1, len(times) - 1)
-                rate = rate or (1 / step if step else 1.0)
-                duration = times[-1] - times[0] + 1 / rate
-            return ClipInfo(duration, rate, stream.width, stream.height)
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from None
+    with open_stream(path, "video") as (container, stream):
+        frame = first_frame(container, stream, path)
+        height, width = _upright(frame).shape[:2]
+        begin = 0.0 if _untimed(container) else float(frame.time or 0)
+        duration = length(path, stream, begin)
+        rate = float(stream.average_rate or stream.guessed_rate or 1)
+        return ClipInfo(begin, duration or 1 / rate, rate, width, height)
 
 
-def load_frames(path: Path, times: NDArray[np.float64]) -> NDArray[np.uint8]:
+def load_frames(
+    path: Path,
+    times: NDArray[np.float64],
+    prepare: Callable[[NDArray[np.uint8]], NDArray[Any]] = lambda frame: frame,
+) -> NDArray[Any]:
     """Return the frames that are shown at some times.
 
     Parameters
@@ -73,68 +76,72 @@ def load_frames(path: Path, times: NDArray[np.float64]) -> NDArray[np.uint8]:
     times
         s from the first frame, ascending. A frame is shown until the next one comes; the last
         one from then on.
+    prepare
+        Called with each frame, so that frames needn't be held in memory at their full size.
 
     Returns
     -------
     ndarray
-        uint8 (time, row, column, 3), upright.
+        uint8 (time, row, column, 3), upright; or (time, ...) of what ``prepare`` returns.
 
     Raises
     ------
     FornixError
-        If the clip can't be decoded, or has no frames.
+        If the clip can't be decoded, has no frames, or ends before its header says.
     """
-    found: list[NDArray[np.uint8]] = []
-    try:
-        with av.open(str(path)) as container:
-            stream = _stream(container, path)
-            stream.thread_type = "AUTO"
-            first: float | None = None
-            shown: Any = None
-            if len(times) and times[0] > 0 and stream.time_base:
-                # To the key frame before; decoding from there on finds the exact one.
-                begins = stream.start_time or 0
-                container.seek(begins + int(times[0] / stream.time_base), stream=stream)
-                first = float(begins * stream.time_base)
-            for frame in container.decode(stream):
-                now = float(frame.time or 0)
-                first = now if first is None else first
-                while len(found) < len(times) and shown is not None and (
-                    times[len(found)] < now - first - 1e-6
-                ):  # fmt: skip
-                    found.append(_upright(shown))
-                shown = frame
-                if len(found) == len(times):
-                    break
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from None
-    if shown is None:
-        raise FornixError(EMPTY, where=str(path), mend=MEND)
-    found += [_upright(shown)] * (len(times) - len(found))
-    return np.stack(found)
+    info = clip_info(path)
+    found: list[NDArray[Any]] = []
+    shown: Any = None
+    now = 0.0
+    for now, frame in _frames(path, info, float(times[0])):
+        over = int(np.searchsorted(times, now - ROUNDING_S)) - len(found)
+        if shown is not None and over:
+            found += [prepare(_upright(shown))] * over
+        shown = frame
+        if len(found) == len(times):
+            return np.stack(found)
+    ends = now + _lasts(shown, info)
+    if ends < info.duration - SLACK_S and times[-1] > ends:
+        raise cut_short(path, "video", stated=info.duration, found=ends)
+    return np.stack(found + [prepare(_upright(shown))] * (len(times) - len(found)))
+
+
+def _frames(path: Path, info: ClipInfo, start: float) -> Iterator[tuple[float, Any]]:
+    """Yield frames and their times, the first one at or before ``start``."""
+    with open_stream(path, "video") as (container, stream):
+        stream.thread_type = "AUTO"
+        if _untimed(container):
+            for at, frame in enumerate(container.decode(stream)):
+                yield at / info.rate, frame
+            return
+        sought = start > LEAD_S
+        if sought:
+            target = int((info.begin + start - LEAD_S) / stream.time_base)
+            container.seek(target, stream=stream)
+        for frame in container.decode(stream):
+            if frame.time is None:
+                msg = "its frames have no times"
+                raise ValueError(msg)
+            now = float(frame.time) - info.begin
+            if sought and now > start + ROUNDING_S:
+                break
+            sought = False
+            yield now, frame
+    if sought:  # the index led too far
+        yield from _frames(path, info, 0.0)
+
+
+def _untimed(container: Any) -> bool:
+    """Tell whether a container keeps no times: frames of an AVI are evenly spaced."""
+    return str(container.format.name) == "avi"
+
+
+def _lasts(frame: Any, info: ClipInfo) -> float:
+    stated = float(frame.duration * frame.time_base) if frame.duration else 0.0
+    return max(stated, 1 / info.rate)
 
 
 def _upright(frame: Any) -> NDArray[np.uint8]:
     values: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
-    turns = round(float(getattr(frame, "rotation", 0) or 0) / 90) % 4
+    turns = round(float(frame.rotation or 0) / 90) % 4  # counterclockwise, as rot90's
     return np.ascontiguousarray(np.rot90(values, turns)) if turns else values
-
-
-def _stream(container: Any, path: Path) -> Any:
-    if not container.streams.video:
-        problem = "the file has no video stream"
-        mend = "name it as a sound, or replace it"
-        raise FornixError(problem, where=str(path), mend=mend)
-    return container.streams.video[0]
-
-
-def _duration(container: Any, stream: Any) -> float:
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    if stream.frames and stream.average_rate:
-        return float(stream.frames / stream.average_rate)
-    return float(container.duration or 0) / av.time_base
-
-
-def _unreadable(path: Path, error: Exception) -> FornixError:
-    return FornixError(f"the clip can't be read: {error}", where=str(path), mend=MEND)

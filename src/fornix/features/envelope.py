@@ -15,7 +15,7 @@ from fornix.features.extractor import Context, Layers
 from fornix.features.layers import select_layers
 from fornix.features.modality import require_any
 from fornix.features.sounds import load_sound, sound_duration
-from fornix.features.stretches import Stretches
+from fornix.features.stretches import Stretches, samples_within
 from fornix.features.timegrid import timed_rows
 from fornix.study.features.envelope import EnvelopeFeatures
 
@@ -45,11 +45,10 @@ def open_extractor(
         sound = load_sound(path, rate, before, min(stop + MARGIN_S, sound_duration(path)))
         values = envelope(sound, section)
         rise = np.maximum(np.gradient(values, 1 / rate), 0)
-        first = round((start - before) * rate)
-        last = max(first + 1, first + round((stop - start) * rate))
+        first, last = (at - round(before * rate) for at in samples_within(start, stop, rate))
         some = slice(min(first, len(values) - 1), last)
         found = {"envelope": values[some, None], "onset": rise[some, None]}
-        times = before + np.arange(len(values))[some] / rate
+        times = (round(before * rate) + np.arange(len(values))[some]) / rate
         return {name: one.astype(np.float32) for name, one in found.items()}, times
 
     yield Stretches(dict.fromkeys(kept, (1,)), compute, section.rate, context)

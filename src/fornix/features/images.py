@@ -56,7 +56,7 @@ def load_image(path: Path, mode: Mode = "RGB", side: int | None = None) -> Image
         problem = f"the picture can't be read: {error}"
         mend = "restore or replace the file; PNG and JPEG with 8 bits a channel always work"
         raise FornixError(problem, where=str(path), mend=mend) from None
-    return image if side is None else _square(image, side)
+    return image if side is None else square(image, side)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
@@ -81,7 +81,8 @@ def _opaque(image: Image.Image, mode: Mode) -> Image.Image:
     return image.convert(mode)
 
 
-def _square(image: Image.Image, side: int) -> Image.Image:
+def square(image: Image.Image, side: int) -> Image.Image:
+    """Pad a picture with mid grey to a square, and resize that."""
     width, height = image.size
     if width != height:
         longest = max(width, height)

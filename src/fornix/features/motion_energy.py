@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from fornix.features.clips import clip_info, load_frames
 from fornix.features.extractor import Context, Layers
 from fornix.features.layers import select_layers
 from fornix.features.modality import require
-from fornix.features.stretches import Stretches
+from fornix.features.stretches import Stretches, samples_within
 from fornix.features.timegrid import timed_rows
 from fornix.study.features.motion_energy import MotionEnergyFeatures
 
@@ -49,17 +49,16 @@ def open_extractor(
         tuple(section.spatial_frequencies),
         section.n_directions,
     )
+    luminance = partial(_luminance, size=section.size)
     margin = int(pyramid.definition["filter_temporal_width"]) // 2 + 1
 
     def compute(path: Path, start: float, stop: float) -> tuple[Layers, NDArray[np.float64]]:
         # Frames lie on a grid that begins with the clip; those around the stretch are filtered
         # with it, so that it doesn't matter where stretches are cut.
-        first = round(start * section.fps)
-        last = max(first + 1, round(stop * section.fps))
-        end = max(last, round(clip_info(path).duration * section.fps))
+        first, last = samples_within(start, stop, section.fps)
+        _, end = samples_within(0, clip_info(path).duration, section.fps)
         a, b = max(0, first - margin), min(last + margin, end)
-        frames = load_frames(path, np.arange(a, b) / section.fps)
-        light = np.stack([_luminance(frame, section.size) for frame in frames])
+        light = load_frames(path, np.arange(a, b) / section.fps, luminance)
         found = _project(pyramid, light)
         kept = slice(first - a, last - a)
         return {layer: found[kept]}, np.arange(first, last) / section.fps

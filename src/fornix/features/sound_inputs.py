@@ -14,7 +14,7 @@ import transformers
 
 from fornix.errors import FornixError
 from fornix.features.checkpoints import quiet
-from fornix.features.forward import Batch, Call, Rows
+from fornix.features.network import Batch, Call, Rows
 from fornix.features.sounds import load_sound, sound_duration
 from fornix.features.timegrid import by_length, pieces
 from fornix.study.features.huggingface import HuggingFaceFeatures
@@ -55,7 +55,8 @@ class Sounds:
             inputs = pieces(block, self.window)
         else:
             inputs = [np.asarray([at]) for at in range(len(block))]
-        return by_length(inputs, [self.stretch(block.iloc[one]) for one in inputs])
+        stretches = [self.stretch(block.iloc[one]) for one in inputs]
+        return by_length(inputs, stretches, self.sampling_rate)
 
     def stretch(self, rows: pd.DataFrame) -> tuple[float, float]:
         """Return the start and end of an input in its sound, s."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from fornix.features.extractor import Context, Layers
 from fornix.features.layers import select_layers
 from fornix.features.modality import require_any
 from fornix.features.sounds import load_sound, sound_duration
-from fornix.features.stretches import Stretches
+from fornix.features.stretches import Stretches, samples_within
 from fornix.features.timegrid import timed_rows
 from fornix.study.features.spectrogram import SpectrogramFeatures
 
@@ -43,6 +44,10 @@ def open_extractor(
     kept = select_layers(LAYERS, section.layers, where=WHERE)
     transform, bands = _transform(section), mel_bands(section)
     sizes = {"spectrogram": (transform.f_pts,), "mel": (section.n_mels,)}
+    empty = int((bands.sum(0) == 0).sum())
+    if empty and "mel" in kept:
+        text = f"{empty} of {section.n_mels} mel bands lie between two frequencies and say nothing"
+        context.notes.append(f"{text}: take fewer n_mels or a longer frame")
 
     def compute(path: Path, start: float, stop: float) -> tuple[Layers, NDArray[np.float64]]:
         return _stretch(section, transform, bands, path, start, stop)
@@ -60,14 +65,16 @@ def _transform(section: SpectrogramFeatures) -> ShortTimeFFT:
 def mel_bands(section: SpectrogramFeatures) -> NDArray[np.float64]:
     """Return (frequency, band): triangles of Slaney's mel scale, each with unit sum."""
     transform = _transform(section)
-    found: NDArray[np.float64] = mel_filter_bank(
-        num_frequency_bins=transform.f_pts,
-        num_mel_filters=section.n_mels,
-        min_frequency=section.f_min,
-        max_frequency=section.f_max or section.sampling_rate / 2,
-        sampling_rate=section.sampling_rate,
-        mel_scale="slaney",
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of empty bands; the notes say it in our words
+        found: NDArray[np.float64] = mel_filter_bank(
+            num_frequency_bins=transform.f_pts,
+            num_mel_filters=section.n_mels,
+            min_frequency=section.f_min,
+            max_frequency=section.f_max or section.sampling_rate / 2,
+            sampling_rate=section.sampling_rate,
+            mel_scale="slaney",
+        )
     found /= np.maximum(found.sum(0, keepdims=True), 1e-12)
     return found
 
@@ -81,8 +88,8 @@ def _stretch(  # noqa: PLR0917 - what was found out so far, handed on once
     stop: float,
 ) -> tuple[Layers, NDArray[np.float64]]:
     # Windows lie on a grid that begins with the sound, whatever stretch is asked for.
-    hop, rate = transform.hop / section.sampling_rate, section.sampling_rate
-    first, last = round(start / hop), max(round(start / hop) + 1, round(stop / hop))
+    rate = section.sampling_rate
+    first, last = samples_within(start, stop, rate / transform.hop)
     before = max(0, first * transform.hop - len(transform.win))
     after = last * transform.hop + len(transform.win)
     end = min(after / rate, sound_duration(path))
@@ -96,7 +103,7 @@ def _stretch(  # noqa: PLR0917 - what was found out so far, handed on once
             "spectrogram": 10 * np.log10(2 * power.T),
             "mel": 10 * np.log10(2 * (power.T @ bands)),
         }
-    times = np.arange(first, last) * hop
+    times = np.arange(first, last) * transform.hop / rate
     limited = {
         name: np.maximum(values, section.floor).astype(np.float32) for name, values in found.items()
     }

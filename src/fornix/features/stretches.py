@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +15,22 @@ from numpy.typing import NDArray
 from fornix.features.extractor import Context, Layers
 from fornix.features.timegrid import duration_of, pieces
 
+ROUNDING = 1e-6
 WINDOW_S = 30.0
 """Longest stretch that is computed at once, s: memory doesn't grow with a film."""
 
 Compute = Callable[[Path, float, float], tuple[Layers, NDArray[np.float64]]]
 """(file, start, stop), s -> layer -> float32 (sample, feature); and the samples' times, s from
-the onset of the stimulus, of those from start to stop."""
+the onset of the stimulus: of those of :func:`samples_within`."""
+
+
+def samples_within(start: float, stop: float, rate: float) -> tuple[int, int]:
+    """Return the first sample from ``start`` on, and the first from ``stop`` on.
+
+    Samples lie at multiples of 1 / ``rate``. If there is none between, it's the last one before.
+    """
+    first, last = (math.ceil(time * rate - ROUNDING) for time in (start, stop))
+    return min(first, last - 1), last
 
 
 def average(
@@ -41,9 +53,8 @@ def average(
         Length of a bin, s.
     """
     found = np.empty((len(begins), values.shape[1]), dtype=np.float32)
-    edges = 1e-6  # rounding mustn't move a sample into the bin before
-    first = np.searchsorted(times, begins - edges)
-    last = np.searchsorted(times, begins + width - edges)
+    first = np.searchsorted(times, begins - ROUNDING)  # it mustn't move to the bin before
+    last = np.searchsorted(times, begins + width - ROUNDING)
     for at, (a, b) in enumerate(zip(first, last, strict=True)):
         if a < b:
             found[at] = values[a:b].mean(0, dtype=np.float64)
@@ -91,18 +102,25 @@ class Stretches:
 
     def _piece(self, rows: pd.DataFrame, rate: float) -> Layers:
         begins = rows["time"].to_numpy(float)
-        path = self.context.root / str(rows["path"].iloc[0])
-        values, times = self.compute(path, float(begins[0]), float(begins[-1] + 1 / rate))
+        path, duration = self._file(rows)
+        # The last row may end after the stimulus: it's the mean of what there is.
+        stop = min(float(begins[-1] + 1 / rate), duration)
+        values, times = self.compute(path, float(begins[0]), stop)
         return {name: average(one, times, begins, 1 / rate) for name, one in values.items()}
 
     def _whole(self, rows: pd.DataFrame) -> Layers:
-        path = self.context.root / str(rows["path"].iloc[0])
-        duration = duration_of(path, str(rows["modality"].iloc[0]))
+        path, duration = self._file(rows)
         sums: dict[str, NDArray[np.float64]] = {}
         count = 0
-        for start in np.arange(0, duration, WINDOW_S):
-            values, times = self.compute(path, float(start), min(start + WINDOW_S, duration))
+        edges = [*np.arange(0, max(duration - 1, 1e-9), WINDOW_S), duration]  # none under 1 s
+        for start, stop in pairwise(edges):
+            values, times = self.compute(path, float(start), float(stop))
             count += len(times)
             for name, one in values.items():
                 sums[name] = sums.get(name, 0) + one.sum(0, dtype=np.float64)
         return {name: (one / count).astype(np.float32)[None] for name, one in sums.items()}
+
+    def _file(self, rows: pd.DataFrame) -> tuple[Path, float]:
+        """Return the file of some rows, and how long it is, s."""
+        path = self.context.root / str(rows["path"].iloc[0])
+        return path, duration_of(path, str(rows["modality"].iloc[0]))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,9 @@ from fornix.study.base import digest_of
 Rows = NDArray[np.intp]
 SLACK = 1e-6
 """Steps that a stimulus may be too short for its last row, so that rounding makes no row."""
+
+READERS = 8
+"""Threads that read headers, which wait for the disk."""
 
 
 def duration_of(path: Path, modality: str) -> float:
@@ -56,13 +59,15 @@ def frames_table(stimuli: pd.DataFrame, root: Path, rate: float) -> pd.DataFrame
         The columns of ``stimuli``, and ``time``: where each step begins, s from the stimulus'
         onset. Its digest is that of the stimulus with the rate.
     """
-    parts = []
-    for row in track(stimuli.to_dict("records"), "durations of stimuli"):
-        duration = duration_of(root / str(row["path"]), str(row["modality"]))
-        count = max(1, math.ceil(duration * rate - SLACK))
-        row |= {"digest": digest_of([row["digest"], rate], 32)}
-        parts.append(pd.DataFrame([row]).loc[[0] * count].assign(time=np.arange(count) / rate))
-    return pd.concat(parts, ignore_index=True)
+    paths = [root / str(path) for path in stimuli["path"]]
+    with ThreadPoolExecutor(READERS) as pool:
+        reading = pool.map(duration_of, paths, stimuli["modality"].astype(str))
+        durations = [*track(reading, "durations of stimuli", total=len(paths))]
+    counts = [max(1, math.ceil(one * rate - SLACK)) for one in durations]
+    digests = [digest_of([one, rate], 32) for one in stimuli["digest"]]
+    rows = stimuli.assign(digest=digests).iloc[np.repeat(np.arange(len(paths)), counts)]
+    times = np.concatenate([np.arange(count) / rate for count in counts])
+    return rows.reset_index(drop=True).assign(time=times)
 
 
 def pieces(block: pd.DataFrame, window: float) -> list[Rows]:
@@ -86,9 +91,11 @@ def pieces(block: pd.DataFrame, window: float) -> list[Rows]:
     return list(np.split(np.arange(len(block)), np.flatnonzero(new) + 1))
 
 
-def by_length(inputs: Sequence[Rows], stretches: Sequence[tuple[float, float]]) -> list[list[Rows]]:
-    """Group inputs of the same length, s, so that none of a batch has to be padded."""
-    groups: dict[Any, list[Rows]] = {}
+def by_length(
+    inputs: Sequence[Rows], stretches: Sequence[tuple[float, float]], rate: float = 1e4
+) -> list[list[Rows]]:
+    """Group inputs of as many samples, at a rate in Hz, so that none of a batch is padded."""
+    groups: dict[int, list[Rows]] = {}
     for one, (start, stop) in zip(inputs, stretches, strict=True):
-        groups.setdefault(round(stop - start, 4), []).append(one)
+        groups.setdefault(round(stop * rate) - round(start * rate), []).append(one)
     return list(groups.values())

@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from fornix.study.features.base import FeatureSection
+from fornix.study.features.time import TimedSection
 
 
-class HogFeatures(FeatureSection):
-    """Histogram of oriented gradients of pictures (Dalal and Triggs 2005, CVPR)."""
+class HogFeatures(TimedSection):
+    """Histogram of oriented gradients of pictures or frames (Dalal and Triggs 2005, CVPR)."""
 
     kind: Literal["hog"] = Field(description="histogram of oriented gradients")
     size: int = Field(128, ge=8, description="pictures are resized to this side, pixels")

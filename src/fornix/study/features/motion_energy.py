@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fornix.study.features.time import TimedSection
 
@@ -28,3 +28,13 @@ class MotionEnergyFeatures(TimedSection):
         description="of the filters, in units of cycles/picture",
     )
     n_directions: int = Field(8, ge=1, description="directions, evenly spaced over 360 deg")
+
+    @model_validator(mode="after")
+    def _frames_for_each_row(self) -> MotionEnergyFeatures:
+        if self.rate is not None and self.rate > self.fps:
+            msg = f"rate: {self.rate:g} rows a second are more than the {self.fps} frames (fps)"
+            raise ValueError(msg)
+        if max(self.temporal_frequencies) > self.fps / 2:
+            msg = f"temporal_frequencies: {max(self.temporal_frequencies):g} Hz is more than half "
+            raise ValueError(msg + f"the {self.fps} frames a second (fps)")
+        return self

@@ -29,4 +29,7 @@ class SpectrogramFeatures(TimedSection):
         if not self.f_min < highest <= self.sampling_rate / 2:
             msg = f"mel bands from {self.f_min:g} to {highest:g} Hz don't fit below half the "
             raise ValueError(msg + f"sampling rate, {self.sampling_rate / 2:g} Hz")
+        if self.rate is not None and self.rate * self.hop > 1 + 1e-9:
+            msg = f"rate: {self.rate:g} rows a second are more than windows come; "
+            raise ValueError(msg + f"hop must be {1 / self.rate:.3g} s or less")
         return self
