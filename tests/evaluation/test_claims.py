@@ -9,7 +9,7 @@ from scipy import stats
 
 from fornix.evaluation.claims import judge
 from fornix.evaluation.table import COLUMNS, KEYS
-from fornix.study.claims import AboveChance, AtChance, AtLeast, Best, Greater, Near
+from fornix.study.claims import AboveChance, AtChance, AtLeast, Best, Greater, Near, Trend
 
 
 def scores(rows):
@@ -186,6 +186,63 @@ def test_best_wins_in_every_subject():
     alone = judge(claim, scores(three([0.3])))
     assert alone.verdict == "not testable here"
     assert "no competitor" in alone.numbers
+
+
+def profile(*subjects):
+    """Return scores of layers, deepest last, for each subject."""
+    return scores([
+        {"subject": f"{i:02d}", "target": f"net/layer{9 - depth}", "value": value}
+        for i, layers in enumerate(subjects) for depth, value in enumerate(layers)
+    ])  # fmt: skip
+
+
+def trend(direction, by=0.1, **more):
+    select = {**PICK, "target": "net/*"}
+    return Trend(text="t", test="trend", scores=select, direction=direction, by=by, **more)
+
+
+def test_a_trend_goes_from_the_first_third_to_the_last_in_the_tables_order():
+    rising = profile([0.0, 0.1, 0.2, 0.3, 0.4, 0.5], [0.1, 0.1, 0.2, 0.1, 0.3, 0.3])
+    found = judge(trend("rises"), rising)
+    assert found.verdict == "supported"
+    assert "from the first to the last 2 of 6: mean 0.300 of 2 subjects (0.400, 0.200)" in (
+        found.numbers
+    )
+    assert judge(trend("falls"), rising).verdict == "not supported"
+    assert judge(trend("flat"), rising).verdict == "not supported"
+    one_falls = profile([0.0, 0.1, 0.5], [0.3, 0.2, 0.1])
+    assert judge(trend("rises"), one_falls).verdict == "not supported"
+    assert judge(trend("falls"), profile([0.5, 0.1, 0.2])).verdict == "supported"
+
+
+def test_a_flat_profile_changes_less_than_what_counts():
+    still = profile([0.1, 0.5, 0.12], [0.1, 0.0, 0.09])
+    assert judge(trend("flat", by=0.05), still).verdict == "supported"
+    assert judge(trend("rises", by=0.05), still).verdict == "not supported"
+    assert judge(trend("rises", by=0.0), profile([0.1, 0.2, 0.1])).verdict == "not supported"
+
+
+def test_many_subjects_trends_are_tested_together():
+    rng = np.random.default_rng(0)
+    subjects = [[0.0, 0.1, 0.15 + 0.05 * one] for one in rng.standard_normal(10)]
+    found = judge(trend("rises"), profile(*subjects))
+    change = [layers[2] - layers[0] for layers in subjects]
+    t = stats.ttest_1samp(change, 0, alternative="greater")
+    assert found.verdict == "supported"
+    assert f"t(9) = {t.statistic:.2f}" in found.numbers
+    noise = [[0.0, 0.1, one] for one in rng.standard_normal(10)]
+    assert judge(trend("rises"), profile(*noise)).verdict == "not supported"
+
+
+def test_a_trend_needs_three_layers():
+    found = judge(trend("rises"), profile([0.1, 0.5]))
+    assert found.verdict == "not testable here"
+    assert "a trend needs three targets, and there are 2" in found.numbers
+
+
+def test_an_analysis_has_no_subject():
+    rows = scores([{"subject": "", "value": 0.5, "p": 0.01}])
+    assert judge(above(), rows).numbers.startswith("0.500; permutation")
 
 
 def test_the_group_is_no_subject_unless_asked_for():
