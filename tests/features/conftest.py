@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import tiny
 import tiny_vlm
+
+# These need torchvision, which must not be seen by the other tests: see test_vision_families.py.
+collect_ignore = (
+    []
+    if os.environ.get("FORNIX_VISION")
+    else ["test_timm.py", "test_open_clip.py", "test_torchvision.py"]
+)
 
 
 @pytest.fixture(scope="session")

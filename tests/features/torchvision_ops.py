@@ -21,7 +21,7 @@ def need_torchvision() -> None:
     """Import torchvision; skip the tests of a module where it isn't installed."""
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None:
-        pytest.skip("torchvision isn't installed: make .venv/.ready-dev", allow_module_level=True)
+        pytest.skip("torchvision isn't installed", allow_module_level=True)
     try:
         import torchvision
     except RuntimeError:  # "operator torchvision::nms does not exist"
