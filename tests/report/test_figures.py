@@ -81,6 +81,18 @@ def test_confusions_are_of_all_subjects(material):
     assert f"{right:.0%} were right" in picture.alt
 
 
+def test_layers_of_a_network_are_drawn_by_depth(material, monkeypatch):
+    monkeypatch.setattr(rsa, "MIN_LAYERS", 1)
+    _, profile, _ = rsa.draw(material, "geometry", None)
+    assert profile.title == "Layer profiles"
+    best = material.rows("geometry", "spearman_rho").groupby("target")["value"].mean()
+    found = profile.alt.removeprefix("Best layer: ").split("; ")
+    assert [one.partition(",")[0].partition("/")[0] for one in found] == ["gabor"]
+    name, _, value = found[0].partition(", ")
+    assert float(value) == pytest.approx(best[name], abs=0.006)
+    assert best[name] == best[best.index.str.startswith("gabor/")].max()
+
+
 def test_the_best_model_comes_first(material):
     bars, matrices = rsa.draw(material, "geometry", None)
     means = material.rows("geometry").groupby("target")["value"].mean()

@@ -29,6 +29,12 @@ from fornix.report.words import metric as metric_name
 METRIC = "spearman_rho"
 MAX_BARS = 20
 MAX_UNITS = 6
+MIN_LAYERS = 3
+"""Layers that make a profile."""
+
+TABLES = frozenset({"columns", "words"})
+"""Kinds whose layers don't follow one another."""
+
 MAX_KINDS = 12
 """Distinct values of a column by which stimuli are sorted in the matrices."""
 
@@ -38,7 +44,8 @@ def draw(material: Material, fit: str, control: str | None) -> list[Picture]:
     rows = material.rows(fit, METRIC)
     if rows.empty:
         return []
-    return [_bars(material, fit, rows, control), *_matrices(material, fit, rows)]
+    bars = _bars(material, fit, rows, control)
+    return [bars, *_profiles(material, fit, rows), *_matrices(material, fit, rows)]
 
 
 def _bars(material: Material, fit: str, rows: pd.DataFrame, control: str | None) -> Picture:
@@ -93,6 +100,51 @@ def _bars(material: Material, fit: str, rows: pd.DataFrame, control: str | None)
         f"{best[unit].idxmax()} in {unit}, {best[unit].max():.2f}" for unit in units
     )
     return picture(figure, "Models under the noise ceiling", caption, alt=alt)
+
+
+def _profiles(material: Material, fit: str, rows: pd.DataFrame) -> list[Picture]:
+    """Return the correlation by depth of each network of several layers, a panel a region."""
+    networks: dict[str, list[str]] = {}
+    for target in material.targets(fit):
+        name = target.partition("/")[0]
+        section = material.study.features.get(name)
+        if section is not None and section.kind not in TABLES:
+            networks.setdefault(name, []).append(target)
+    networks = {name: layers for name, layers in networks.items() if len(layers) >= MIN_LAYERS}
+    if not networks:
+        return []
+    units = list(dict.fromkeys(rows["unit"]))[:MAX_UNITS]
+    columns = 1 if len(units) == 1 else 2 if len(units) in (2, 4) else 3
+    width = 7.6 if columns == 1 else 10.25
+    figure, axes = panels(len(units), columns=columns, width=width, height=2.75, share=True)
+    for number, (axis, unit) in enumerate(zip(axes, units, strict=True)):
+        table = rows[rows["unit"] == unit].pivot_table(
+            index="subject", columns="target", values="value", sort=False
+        )
+        for at, (name, layers) in enumerate(networks.items()):
+            values = table.reindex(columns=layers)
+            depth = np.linspace(0, 1, len(layers))
+            colour = PALETTE[at % len(PALETTE)]
+            for _, each in values.iterrows():
+                axis.plot(depth, each, color=colour, alpha=0.3, linewidth=0.9)
+            axis.plot(depth, values.mean(), color=colour, marker=".", markersize=6, linewidth=1.9,
+                      label=name, zorder=4)  # fmt: skip
+        chance_line(axis, 0)
+        axis.grid(axis="y")
+        axis.set_title("" if unit == ALL else unit)
+        axis.set_xticks([0, 1], ["first layer", "last layer"])
+        if number % columns == 0:
+            axis.set_ylabel(metric_name(METRIC))
+    key(figure, axes[0])
+    n = rows["subject"].nunique()
+    caption = (
+        "Rank correlation of each network's layers with the brain, in the order of the network."
+    )
+    caption += f" Thick: mean over {n} subjects; thin: each of them." if n > 1 else ""
+    means = rows.groupby("target")["value"].mean()
+    best = [str(means.reindex(layers).idxmax()) for layers in networks.values()]
+    alt = "Best layer: " + "; ".join(f"{one}, {float(means.loc[one]):.2f}" for one in best)
+    return [picture(figure, "Layer profiles", caption, alt=alt)]
 
 
 def _ceiling(axis: Axes, material: Material, fit: str, unit: str) -> None:
