@@ -177,6 +177,7 @@ def test_files_that_come_go_or_move_are_seen(root, cache):
         ".git/objects/ab",
         ".bidsignore",
         "sub-01/.DS_Store",
+        "sub-01/func/sub-01_task-view_run-1_events.json.lock",
         "sourcedata/raw.dcm",
         "code/run.py",
         "logs/today.log",

@@ -47,6 +47,24 @@ def test_epochs_are_mnes(tree, compute):
     assert dataset.attrs["sampling_frequency"] == 80.0
 
 
+def test_a_dataset_is_read_and_nothing_is_written_beside_it(tree, compute):
+    """MNE-BIDS would put locks beside sidecars, and wait for one that a killed job has left."""
+    path = tree.brainvision(noise(), NAMES)
+    tree.event_table(path, onset=[5.0, 10.0])
+    left = tree.root / f"{path.removesuffix('eeg.vhdr')}channels.tsv.lock"
+    left.touch()
+    before = sorted(tree.root.rglob("*"))
+    changes = watch(tree.root)
+    prepare(section(), tree.material(), compute)
+    assert sorted(tree.root.rglob("*")) == before
+    assert watch(tree.root) == changes
+
+
+def watch(folder):
+    """Return when anything was last made or removed in each folder."""
+    return {one: one.stat().st_mtime_ns for one in [folder, *folder.rglob("*")] if one.is_dir()}
+
+
 def test_time_zero_is_the_sample_nearest_to_the_onset(tree, compute):
     data = np.tile(np.arange(1000.0), (2, 1))
     path = tree.brainvision(data, ["A", "B"])

@@ -22,6 +22,8 @@ from fornix.progress import track
 from fornix.store.digests import combine, file_digest
 
 SKIPPED = {"sourcedata", "code", "logs"}
+LOCK = ".lock"
+"""Ending of files that other tools put beside those they read; they come and go."""
 READERS = 4
 SETTLE_NS = 100_000_000
 """Age of a change from which its time stamp is trusted; file systems tick every few ms."""
@@ -146,7 +148,7 @@ def _walk(
         raise FornixError(problem, where=str(folder), mend="mend its permissions") from None
     for entry in entries:
         name = entry.name
-        if name.startswith(".") or (folder == root and name in SKIPPED):
+        if name.startswith(".") or name.endswith(LOCK) or (folder == root and name in SKIPPED):
             continue
         if _is_dir(entry):
             label = name.removeprefix("sub-")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +39,7 @@ def open_raw(recording: pd.Series, root: Path) -> Any:
     """
     path = name_of(recording)
     try:
-        with mne.utils.use_log_level("ERROR"):
+        with mne.utils.use_log_level("ERROR"), _no_locks():
             bids_path = get_bids_path_from_fname(root / path, check=False)
             bids_path.update(root=root, datatype="eeg", suffix="eeg")
             raw = read_raw_bids(bids_path)
@@ -56,6 +59,25 @@ def open_raw(recording: pd.Series, root: Path) -> Any:
         )
     )
     return raw
+
+
+@contextmanager
+def _no_locks() -> Iterator[None]:
+    """Keep MNE-BIDS from writing a ``.lock`` beside every sidecar that it reads.
+
+    It does so where filelock can be imported. A dataset is the user's, and may be read-only; jobs
+    that read the same sidecar would see each other's locks come and go among its files; and a
+    killed job would leave one for which the next waits in vain.
+    """
+    name = "filelock"
+    known = sys.modules.pop(name, None)
+    sys.modules[name] = None  # type: ignore[assignment] # what makes an import fail
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+        if known is not None:
+            sys.modules[name] = known
 
 
 def _marks(annotations: Any, raw: Any) -> list[tuple[float, float, str]]:
