@@ -17,7 +17,7 @@ from fornix.features.extractor import Context
 from fornix.study.claims import Claim
 from fornix.study.datasets import Dataset
 from fornix.study.features.union import Features
-from fornix.study.fits import Fit
+from fornix.study.fits.union import Fit
 from fornix.study.responses import Responses
 
 PROJECT = Path(__file__).parents[1]

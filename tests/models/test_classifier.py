@@ -7,7 +7,7 @@ import pytest
 
 from fornix.errors import FornixError
 from fornix.models import classifier
-from fornix.study.fits import ClassifierFit
+from fornix.study.fits.classifier import ClassifierFit
 
 TIMES = np.arange(-64, 103) / 128
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from himalaya.ridge import RidgeCV
 from sklearn.decomposition import PCA
@@ -10,7 +11,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fornix.models import ridge
-from fornix.study.fits import RidgeFit
+from fornix.models.interface import Context, EncodingData
+from fornix.study.compute import Compute
+from fornix.study.fits.ridge import RidgeFit
 
 ALPHAS = np.logspace(-1, 6, 15)
 
@@ -20,6 +23,20 @@ def planted(n=120, p=15, t=12, noise=1.0, seed=0):
     X = rng.normal(size=(n, p))
     coef = rng.normal(size=(p, t))
     return X, X @ coef + noise * rng.normal(size=(n, t)) + 3, coef
+
+
+def fit(section, features, Y, folds, *, inner=5, targets=None):
+    """Fit as the stage does; return the predictions and what the reader is told."""
+    data = EncodingData(
+        features,
+        Y,
+        pd.DataFrame({"unit": range(Y.shape[1]), "roi": "all"}),
+        folds,
+        lambda rows: np.arange(len(rows)) % inner,
+        targets or {name: [name] for name in features},
+    )
+    context = Context(Compute())
+    return ridge.fit(section, data, context), context.notes
 
 
 def folds_of(n, k=5):
@@ -73,15 +90,8 @@ def test_constant_features_are_dropped_and_get_no_weight():
 def test_predictions_are_held_out_and_weights_predict():
     X, Y, _ = planted(noise=3)
     section = RidgeFit(kind="ridge", responses="r", features=["f"])
-    notes: list[str] = []
-    found = ridge.fit(
-        section,
-        {"f/a": X, "f/flat": np.ones((len(X), 3))},
-        Y,
-        folds_of(len(X)),
-        inner=lambda rows: np.arange(len(rows)) % 5,
-        notes=notes,
-    )
+    layers = {"f/a": X, "f/flat": np.ones((len(X), 3))}
+    found, notes = fit(section, layers, Y, folds_of(len(X)))
     test = np.arange(0, len(X), 5)
     train = np.setdiff1d(np.arange(len(X)), test)
     other, _ = ridge.fit_standardised(X[train], Y[train], ALPHAS, np.arange(len(train)) % 5)
@@ -140,10 +150,7 @@ def test_components_know_nothing_of_held_out_samples():
     weights = []
     for given in (X, other):
         train, test = folds[0]
-        found = ridge.fit(
-            section, {"f": given}, Y, [(train, test)], inner=lambda r: np.arange(len(r)) % 5,
-            notes=[],
-        )  # fmt: skip
+        found, _ = fit(section, {"f": given}, Y, [(train, test)])
         weights.append(found.predicted["f"][test])
     assert not np.allclose(weights[0], weights[1])
     solved = [
@@ -158,10 +165,9 @@ def test_targets_put_spaces_side_by_side():
     X, Y, _ = planted(n=100, p=10, noise=1)
     section = RidgeFit(kind="ridge", responses="r", features=["f"])
     spaces = {"a": X[:, :6], "b": X[:, 6:]}
-    inner = {"inner": lambda rows: np.arange(len(rows)) % 5, "notes": []}
     targets = {"a": ["a"], "joint": ["a", "b"]}
-    found = ridge.fit(section, spaces, Y, folds_of(100), targets=targets, **inner)
-    whole = ridge.fit(section, {"x": X}, Y, folds_of(100), **inner)
+    found, _ = fit(section, spaces, Y, folds_of(100), targets=targets)
+    whole, _ = fit(section, {"x": X}, Y, folds_of(100))
     assert list(found.predicted) == ["a", "joint"]
     assert np.array_equal(found.predicted["joint"], whole.predicted["x"])
     assert np.array_equal(found.weights["joint/coef"], whole.weights["x/coef"])

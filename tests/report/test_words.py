@@ -7,6 +7,7 @@ import doctest
 import pytest
 
 from fornix.report import words
+from fornix.study.base import joined
 
 
 def test_the_examples_in_the_docstrings_hold():
@@ -24,8 +25,8 @@ def test_nothing_is_below_zero_by_rounding():
 
 
 def test_lists_and_plurals():
-    assert words.joined(["a"]) == "a"
-    assert words.joined(["a", "b", "c"]) == "a, b and c"
+    assert joined(["a"]) == "a"
+    assert joined(["a", "b", "c"]) == "a, b and c"
     assert words.count(1, "run") == "1 run"
     assert words.count(1152, "run") == "1,152 runs"
 

@@ -16,7 +16,7 @@ from fornix.errors import FornixError
 from fornix.stages import fit
 from fornix.store.artifact import Recipe, Target, create
 from fornix.study.compute import Compute
-from fornix.study.fits import RidgeFit
+from fornix.study.fits.ridge import RidgeFit
 
 TR, N = 2.0, 200
 N_WORDS = 300

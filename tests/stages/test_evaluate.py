@@ -17,7 +17,9 @@ from fitting import (
 )
 
 from fornix.evaluation.table import COLUMNS, KEYS
-from fornix.study.fits import ClassifierFit, RidgeFit, RsaFit
+from fornix.study.fits.classifier import ClassifierFit
+from fornix.study.fits.ridge import RidgeFit
+from fornix.study.fits.rsa import RsaFit
 
 RIDGE = RidgeFit(kind="ridge", responses="bold", features=["content"])
 

@@ -12,7 +12,9 @@ from fornix.errors import FornixError
 from fornix.stages import fit
 from fornix.store.artifact import Target, open_artifact
 from fornix.study.compute import Compute
-from fornix.study.fits import ClassifierFit, RidgeFit, RsaFit
+from fornix.study.fits.classifier import ClassifierFit
+from fornix.study.fits.ridge import RidgeFit
+from fornix.study.fits.rsa import RsaFit
 
 RIDGE = RidgeFit(kind="ridge", responses="bold", features=["content"])
 

@@ -14,7 +14,7 @@ from fornix.store import Target, open_artifact
 from fornix.study.compute import Compute
 from fornix.study.datasets import LocalDataset
 from fornix.study.features.words import WordFeatures
-from fornix.study.fits import RidgeFit
+from fornix.study.fits.ridge import RidgeFit
 from fornix.study.responses import TimeseriesResponses
 from fornix.study.scores import Evaluation, Scores
 

@@ -41,7 +41,7 @@ def test_an_analysis_is_one_job_that_needs_its_own_features():
     job = graph.find("analyse", "alike")
     assert set(job.needs) == {"ingest", "features/gabor", "features/pixels"}
     assert job.folder.parent.name == "analyses"
-    assert job.kind == "fornix.analysis.cka"
+    assert job.modules == ("fornix.analysis.cka",)
     assert set(graph.find("analyse", "shape").needs) == {"ingest", "features/gabor"}
     assert graph.report.needs["analyses/alike"] is job
 

@@ -13,7 +13,7 @@ from fornix.study.base import Section, digest_of
 from fornix.study.compute import Compute
 from fornix.study.features.gabor import GaborFeatures
 from fornix.study.features.huggingface import HuggingFaceFeatures
-from fornix.study.fits import RidgeFit
+from fornix.study.fits.ridge import RidgeFit
 from fornix.study.load import parse_study
 from fornix.study.responses import EegResponses
 from fornix.study.study import Study

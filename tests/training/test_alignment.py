@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from nilearn.glm.first_level import compute_regressor
 
-from fornix.study.fits import Align
+from fornix.study.fits.encoding import Align
 from fornix.training.alignment import align, points_of
 
 TR = 2.0

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from fornix.errors import FornixError
-from fornix.study.fits import CrossValidation
+from fornix.study.fits.base import CrossValidation
 from fornix.training.blocks import contiguous, plan_blocks, shifted_rows
 
 TR = 2.0

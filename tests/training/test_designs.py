@@ -9,7 +9,8 @@ import xarray as xr
 from pydantic import ValidationError
 
 from fornix.errors import FornixError
-from fornix.study.fits import Align, RidgeFit
+from fornix.study.fits.encoding import Align
+from fornix.study.fits.ridge import RidgeFit
 from fornix.training.designs import features_of_samples, features_of_stimuli, targets_of
 
 LAYERS = ["words/rate", "words/length", "net/block1", "net/block2"]

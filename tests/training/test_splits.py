@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from fornix.errors import FornixError
-from fornix.study.fits import CrossValidation
+from fornix.study.fits.base import CrossValidation
 from fornix.training.splits import deal, inner_folds, plan_folds
 
 

@@ -13,7 +13,9 @@ from fornix.dag.code import code_of
 from fornix.dag.graph import Graph
 from fornix.errors import FornixError, did_you_mean
 from fornix.study.base import digest_of
-from fornix.study.fits import ClassifierFit, RidgeFit, RsaFit
+from fornix.study.fits.classifier import ClassifierFit
+from fornix.study.fits.ridge import RidgeFit
+from fornix.study.fits.rsa import RsaFit
 from fornix.study.responses import RdmResponses
 
 if TYPE_CHECKING:

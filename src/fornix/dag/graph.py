@@ -176,9 +176,9 @@ class Graph:
     def _dataset(self, name: str, dataset: Dataset) -> None:
         if isinstance(dataset, SimulatedDataset):
             kind = f"fornix.simulate.{dataset.world.name}"
-            self._job("simulate", name, dataset, needs={}, kind=kind)
+            self._job("simulate", name, dataset, needs={}, modules=(kind,))
         elif isinstance(dataset, OpenNeuroDataset):
-            self._job("fetch", name, dataset, needs={}, kind="fornix.ingest.openneuro")
+            self._job("fetch", name, dataset, needs={}, modules=("fornix.ingest.openneuro",))
         root = self.root(name)
         contents: tuple[tuple[str, str], ...] = ()
         if not self._maker(name):
@@ -213,7 +213,7 @@ class Graph:
                 needs={"ingest": ingest, **self._maker(section.dataset)},
                 subject=subject,
                 roots={"root": self.root(section.dataset)},
-                kind=f"fornix.preprocess.{section.kind}",
+                modules=(f"fornix.preprocess.{section.kind}",),
             )
 
     def _features(self, name: str) -> None:
@@ -250,7 +250,7 @@ class Graph:
             above=above,
             roots={"root": self.root(section.dataset)},
             contents=self._weights(section, name),
-            kind=f"fornix.features.{section.kind}",
+            modules=(f"fornix.features.{section.kind}",),
         )
 
     def _weights(self, section: Features, name: str) -> tuple[tuple[str, str], ...]:
@@ -295,7 +295,7 @@ class Graph:
                 needs={"responses": responses, **features},
                 subject=responses.subject,
                 seed=self.study.seed,
-                kind=f"fornix.models.{section.kind}",
+                modules=(f"fornix.stages.tasks.{section.task}", f"fornix.models.{section.kind}"),
             )
             needs[f"fit/{fit.subject}"] = fit
             needs[f"responses/{fit.subject}"] = responses
@@ -305,7 +305,7 @@ class Graph:
             Evaluation(fit=section, scores=self.study.scores),
             needs=needs,
             seed=self.study.seed,
-            kind=f"fornix.evaluation.{section.task}",
+            modules=(f"fornix.evaluation.{section.task}",),
         )
 
     def _analysis(self, name: str) -> None:
@@ -318,7 +318,7 @@ class Graph:
             section,
             needs={"ingest": self.find("ingest", dataset), **features},
             seed=self.study.seed,
-            kind=f"fornix.analysis.{section.kind}",
+            modules=(f"fornix.analysis.{section.kind}",),
         )
 
     def _report(self) -> None:

@@ -33,8 +33,8 @@ class Job:
         Input name -> folder that the stage reads and no job has made.
     contents
         What is read from outside, as (name, digest of its contents).
-    kind
-        Module that does the work, by the section's kind.
+    modules
+        Modules that do the work, by the section's kind.
     """
 
     stage: str
@@ -47,7 +47,7 @@ class Job:
     needs: Mapping[str, Job] = field(default_factory=dict)
     roots: Mapping[str, Path] = field(default_factory=dict)
     contents: tuple[tuple[str, str], ...] = ()
-    kind: str = ""
+    modules: tuple[str, ...] = ()
 
     @property
     def key(self) -> tuple[str, str, str | None]:
@@ -73,7 +73,7 @@ class Job:
     @cached_property
     def code(self) -> Code:
         """The code that makes the artifact."""
-        return code_of(f"fornix.stages.{self.stage}", *([self.kind] if self.kind else []))
+        return code_of(f"fornix.stages.{self.stage}", *self.modules)
 
     @cached_property
     def identity(self) -> str:

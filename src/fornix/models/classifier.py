@@ -18,7 +18,7 @@ from fornix.errors import FornixError
 from fornix.progress import track
 
 if TYPE_CHECKING:
-    from fornix.study.fits import ClassifierFit
+    from fornix.study.fits.classifier import ClassifierFit
 
 Floats = NDArray[np.float64]
 Folds = Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]]

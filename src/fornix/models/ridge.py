@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,10 +15,11 @@ from scipy.linalg import block_diag
 from sklearn.decomposition import PCA
 from sklearn.model_selection import PredefinedSplit
 
+from fornix.models.interface import Context, EncodingData, Predictions
 from fornix.progress import track
 
 if TYPE_CHECKING:
-    from fornix.study.fits import RidgeFit
+    from fornix.study.fits.ridge import RidgeFit
 
 BATCH_BYTES = 256 << 20
 """Memory of one batch of units' predictions for all penalties."""
@@ -42,87 +42,44 @@ Solver = Callable[
 """``solve(X, Y, alphas, inner_folds)``: X (sample, feature), Y (sample, unit), the grid of
 penalties, and the inner fold of each sample."""
 
-Folds = Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]]
-"""(train, test) rows of each fold."""
 
-InnerFolds = Callable[[NDArray[np.intp]], NDArray[np.intp]]
-"""Training rows -> their inner folds."""
-
-
-@dataclass
-class Predictions:
-    """What an encoding model hands back.
-
-    Attributes
-    ----------
-    predicted
-        Target -> held-out predictions, float32 (sample, unit).
-    alpha
-        Target -> penalty of each fold and unit, float32 (fold, unit).
-    weights
-        Name -> array: the model refitted on all samples, ``<target>/coef`` (feature, unit),
-        ``/intercept`` (unit,) and ``/alpha`` (unit,), so that x @ coef + intercept predicts.
-    """
-
-    predicted: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    alpha: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    weights: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-
-
-def fit(
-    section: RidgeFit,
-    features: Mapping[str, NDArray[Any]],
-    responses: NDArray[Any],
-    folds: Folds,
-    *,
-    inner: InnerFolds,
-    notes: list[str],
-    targets: Mapping[str, Sequence[str]] | None = None,
-) -> Predictions:
+def fit(section: RidgeFit, data: EncodingData, context: Context) -> Predictions:
     """Predict every held-out sample from each target's features, and refit on all samples.
 
     Parameters
     ----------
     section
         Settings.
-    features
-        Space of features -> (sample, feature).
-    responses
-        (sample, unit).
-    folds
-        Outer folds.
-    inner
-        Makes the inner folds of some training rows, on which penalties are chosen.
-    notes
-        What the reader of the results should know is added here.
-    targets
-        Target -> its spaces, side by side; by default each space is a target.
+    data
+        Samples, features and folds.
+    context
+        Notes go here.
     """
-    targets = targets or {name: [name] for name in features}
     low, high, count = section.alphas
     alphas = np.logspace(low, high, count)
-    everything = np.arange(len(responses))
+    Y = data.responses
+    everything = np.arange(len(Y))
     found = Predictions()
-    for target, spaces in track(list(targets.items()), "ridge: layers"):
-        X, owner = side_by_side([features[name] for name in spaces])
+    for target in track(list(data.targets), "ridge: layers"):
+        X, owner = data.side_by_side(target)
         solved = partial(fit_standardised, alphas=alphas, owner=owner, n_components=section.pca)
-        predicted = np.empty(responses.shape, dtype=np.float32)
+        predicted = np.empty(Y.shape, dtype=np.float32)
         chosen = []
         blind = 0
-        for train, test in folds:
-            solution, kept = solved(X[train], responses[train], inner_folds=inner(train))
+        for train, test in data.folds:
+            solution, kept = solved(X[train], Y[train], inner_folds=data.inner(train))
             predicted[test] = X[test] @ solution.coef + solution.intercept
             chosen.append(solution.alpha)
             blind += not kept
-        final, _ = solved(X, responses, inner_folds=inner(everything))
+        final, _ = solved(X, Y, inner_folds=data.inner(everything))
         found.predicted[target] = predicted
         found.alpha[target] = np.stack(chosen).astype(np.float32)
         for name, value in final._asdict().items():
             found.weights[f"{target}/{name}"] = np.ascontiguousarray(value, dtype=np.float32)
         if blind:
-            notes.append(
+            context.notes.append(
                 f"{target}: every feature is constant in the training samples of {blind} of "
-                f"{len(folds)} folds; these predict the training mean"
+                f"{len(data.folds)} folds; these predict the training mean"
             )
     return found
 
@@ -179,14 +136,6 @@ def fit_standardised(
     coef[used] = solution.coef / spread[used, None]
     intercept = centre + solution.intercept - mean @ coef
     return Solution(coef, intercept, solution.alpha), int(used.sum())
-
-
-def side_by_side(
-    spaces: Sequence[NDArray[Any]],
-) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Return spaces (sample, feature) as one matrix, and the space of each of its columns."""
-    owner = np.repeat(np.arange(len(spaces)), [space.shape[1] for space in spaces])
-    return np.concatenate([np.asarray(one, dtype=np.float64) for one in spaces], axis=1), owner
 
 
 def principal_axes(

@@ -18,6 +18,7 @@ from fornix.study.analyses import (
     Probe,
     Sae,
 )
+from fornix.study.base import joined
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def part(material: Material, name: str) -> AnalysisPart:
 
 def sentence(one: Analysis) -> str:
     """Say what was asked of the features."""
-    what = words.joined(one.features)
+    what = joined(one.features)
     if isinstance(one, EffectiveDimension):
         return f"dimensions and spectra of {what}."
     if isinstance(one, Cka):

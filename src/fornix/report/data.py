@@ -12,6 +12,7 @@ import pandas as pd
 from fornix.report import words
 from fornix.report.material import Material
 from fornix.report.tables import Cell, Table
+from fornix.study.base import joined
 
 MAX_CONDITIONS = 16
 MAX_EXCLUSIONS = 60
@@ -135,7 +136,7 @@ def _steps(attributes: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
     found = []
     for text, subjects in whose.items():
         all_of_them = len(set(subjects)) == len(attributes)
-        names = "" if all_of_them else words.joined([f"sub-{s}" for s in dict.fromkeys(subjects)])
+        names = "" if all_of_them else joined([f"sub-{s}" for s in dict.fromkeys(subjects)])
         found.append((text, names))
     return found[:MAX_STEPS]
 

@@ -15,7 +15,7 @@ import xarray as xr
 from fornix.evaluation.claims import Verdict, judge
 from fornix.evaluation.table import COLUMNS, GROUP, KEYS
 from fornix.store import Artifact, open_artifact
-from fornix.study.fits import Fit
+from fornix.study.fits.union import Fit
 from fornix.study.study import Study
 
 ORDER = [column for column in KEYS if column != "study"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fornix.report import analyses
+from fornix.study.base import joined
 from fornix.study.datasets import Dataset, LocalDataset, OpenNeuroDataset, SimulatedDataset
-from fornix.study.fits import Align, ClassifierFit, CrossValidation, Fit, RidgeFit
 from fornix.study.responses import (
     Cleaning,
     EegResponses,
@@ -31,7 +31,7 @@ def sentences(study: Study, groups: Mapping[str, str]) -> list[tuple[str, str, s
     found = [("dataset", name, dataset(one)) for name, one in study.datasets.items()]
     found += [("responses", name, responses(one)) for name, one in study.responses.items()]
     found += [("features", name, one.describe()) for name, one in study.features.items()]
-    found += [("fit", name, fit(one, groups.get(name, ""))) for name, one in study.fits.items()]
+    found += [("fit", name, one.describe(groups.get(name, ""))) for name, one in study.fits.items()]
     found += [("analysis", name, analyses.sentence(one)) for name, one in study.analyses.items()]
     draws = study.scores.permutations
     p = f"{draws} permutations of the exchangeable units for p" if draws else "no p-values"
@@ -86,7 +86,7 @@ def _cleaned(one: Cleaning, before: str = "") -> str:
         f"low-pass filtered at {one.low_pass:g} Hz" if one.low_pass else "",
         "z-scored over each run" if one.standardize else "",
     ]
-    return _and([step for step in steps if step]) or "not cleaned"
+    return joined([step for step in steps if step]) or "not cleaned"
 
 
 def _samples(one: FmriSamples) -> str:
@@ -98,61 +98,3 @@ def _samples(one: FmriSamples) -> str:
         return f"one sample a trial, the mean from {one.window[0]:g} to {one.window[1]:g} s"
     name = "one model a run (LSA)" if one.method == "lsa" else "one model a trial (LSS)"
     return f"single-trial responses by a GLM, {name}, {one.hrf} response, {one.noise} noise"
-
-
-def fit(one: Fit, groups: str = "") -> str:
-    """Say what was fitted, and how it was held out."""
-    shuffled = " Control: stimuli or labels were shuffled." if one.shuffle else ""
-    if isinstance(one, RidgeFit):
-        averaged = one.average_repeats and one.align is None
-        held_out = _folds(one.cv, groups) + ("; repeats averaged" if averaged else "")
-        extras = [
-            _aligned(one.align) if one.align is not None else "",
-            f"{one.pca} principal components of each space" if one.pca else "",
-            "each space's own contribution by leaving it out" if one.joint else "",
-        ]
-        extra = "".join(f", {text}" for text in extras if text)
-        return (
-            f"ridge regression from {_and(one.features)} to {one.responses}{extra}, one penalty a "
-            f"unit by {one.inner_splits}-fold inner cross-validation; {held_out}.{shuffled}"
-        )
-    if isinstance(one, ClassifierFit):
-        what = f"decoding of {one.label}"
-        if one.baseline is not None:
-            start, end = one.baseline
-            what = f"decoding of each window of {one.window:g} s against {start:g} to {end:g} s"
-        elif one.window is not None:
-            what += f" in windows of {one.window:g} s"
-        name = {"svm": "a linear SVM", "lda": "LDA", "ridge": "a ridge classifier"}
-        estimator = name.get(one.estimator, "logistic regression")
-        return f"{what} from {one.responses} by {estimator}; {_folds(one.cv, groups)}.{shuffled}"
-    return (
-        f"representational similarity: {one.distance} distances of {_and(one.features)} against "
-        f"{one.responses}.{shuffled}"
-    )
-
-
-def _aligned(one: Align) -> str:
-    how = {
-        "hrf": f"convolved with the HRF ({one.hrf})",
-        "lanczos": f"resampled by a Lanczos filter of {one.lobes} lobes",
-        "mean": "averaged over each sample's interval",
-        "sum": "summed over each sample's interval",
-        "last": "as the last event left them",
-    }[one.method]
-    if one.delays == [0.0]:
-        return how
-    return f"{how} and delayed by {_and([f'{delay:g}' for delay in one.delays])} s"
-
-
-def _folds(cv: CrossValidation, found: str) -> str:
-    chosen = found if cv.groups == "auto" and found else cv.groups
-    group = {"auto": "group", "block": "contiguous block"}.get(chosen, chosen)
-    if cv.n_splits is None:
-        return f"one {group} left out at a time"
-    plural = {"stimulus": "stimuli"}.get(group, f"{group}s")
-    return f"{cv.n_splits} folds of {plural}"
-
-
-def _and(words: list[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

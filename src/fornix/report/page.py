@@ -18,6 +18,7 @@ from fornix.report.headlines import headlines
 from fornix.report.material import Material
 from fornix.report.tables import Table
 from fornix.store.provenance import Meter
+from fornix.study.base import joined
 
 MARKS = {SUPPORTED: ("good", "✓"), REFUTED: ("bad", "✗"), UNTESTABLE: ("none", "?")}
 """Look and sign of a verdict; its words stand beside them."""
@@ -80,7 +81,7 @@ def render(material: Material, label: str = "") -> str:
         versions=history.versions(material),
         total=words.seconds(total),
         memory=words.megabytes(memory),
-        hosts=words.joined(hosts),
+        hosts=joined(hosts),
         n_artifacts=len(material.artifacts),
     )
 
@@ -92,7 +93,7 @@ def _fit(material: Material, name: str) -> FitPart:
     how = {words.metric(key): str(text) for key, text in details.get("how", {}).items()}
     return FitPart(
         name=name,
-        sentence=methods.sentence(methods.fit(fit, _groups(material, name))),
+        sentence=methods.sentence(fit.describe(_groups(material, name))),
         control=control,
         matrix=None if rows.empty else tables.matrix(material, name),
         listing=None if rows.empty else tables.listing(material, name),

@@ -106,11 +106,6 @@ def count(n: int, noun: str, plural: str = "") -> str:
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
-def joined(words: list[str], last: str = "and") -> str:
-    """Return ``a, b and c``."""
-    return f" {last} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
 def day(stamp: str) -> str:
     """Return an ISO time stamp as a day and a time, ``4 May 2026, 10:31 UTC``."""
     when = datetime.fromisoformat(stamp)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -49,6 +50,17 @@ class EventSelect(Section):
         ["n/a", "boundary*", "bad*", "edge*", "response*", "button*", "fixation*", "rest"],
         description="patterns of conditions to leave out; they win over include",
     )
+
+
+def joined(words: Sequence[str]) -> str:
+    """Return a list as people write it.
+
+    Examples
+    --------
+    >>> joined(["a", "b", "c"])
+    'a, b and c'
+    """
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def digest_of(value: Any, length: int = 12) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from fornix.study.base import Section
-from fornix.study.fits import Fit
+from fornix.study.fits.union import Fit
 
 
 class Scores(Section):

@@ -13,7 +13,7 @@ from fornix.study.claims import Claim
 from fornix.study.compute import Compute
 from fornix.study.datasets import Dataset, RdmDataset
 from fornix.study.features.union import Features
-from fornix.study.fits import Fit
+from fornix.study.fits.union import Fit
 from fornix.study.report import Report
 from fornix.study.responses import RdmResponses, Responses
 from fornix.study.scores import Scores

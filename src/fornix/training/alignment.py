@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 if TYPE_CHECKING:
-    from fornix.study.fits import Align
+    from fornix.study.fits.encoding import Align
 
 Floats = NDArray[np.float64]
 

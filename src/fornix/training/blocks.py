@@ -12,7 +12,7 @@ from fornix.errors import FornixError
 from fornix.training.splits import DEFAULT_BLOCKS, Fold, deal, group_labels
 
 if TYPE_CHECKING:
-    from fornix.study.fits import CrossValidation
+    from fornix.study.fits.base import CrossValidation
 
 EPSILON_S = 1e-6
 MIN_SHIFT = 0.1

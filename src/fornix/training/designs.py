@@ -12,12 +12,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fornix.errors import FornixError, did_you_mean
-from fornix.study.fits import Align
+from fornix.study.fits.encoding import Align, SpacesSection
 from fornix.training.alignment import align, points_of
 from fornix.training.samples import feature_layers, feature_rows, rows_of
 
 if TYPE_CHECKING:
-    from fornix.study.fits import RidgeFit
+    from fornix.study.fits.encoding import EncodingSection
 
 JOINT = "joint"
 
@@ -25,7 +25,7 @@ JOINT = "joint"
 def features_of_stimuli(
     features: Mapping[str, xr.Dataset], stimuli: NDArray[Any]
 ) -> dict[str, NDArray[Any]]:
-    """Return ``<features>/<layer>`` -> (stimulus, feature) of the stimuli named.
+    """Return ``<features>/<layer>`` -> (stimulus, ...) of the stimuli named, as it is stored.
 
     Raises
     ------
@@ -82,11 +82,14 @@ def features_of_samples(
         used = np.unique(points["row"].to_numpy())
         for layer in feature_layers(one):
             values = _finite(one[layer].values, used, name, layer)
+            values = values.reshape(len(values), -1)
             found[f"{name}/{layer}"] = operator(np.where(np.isfinite(values), values, 0))
     return found
 
 
-def targets_of(section: RidgeFit, layers: Sequence[str]) -> tuple[dict[str, list[str]], list[str]]:
+def targets_of(
+    section: EncodingSection, layers: Sequence[str]
+) -> tuple[dict[str, list[str]], list[str]]:
     """Return the targets, as target -> the layers that it has side by side, and the spaces.
 
     Each layer is a target. With ``joint``, so is each space that has a name, all of them
@@ -98,7 +101,7 @@ def targets_of(section: RidgeFit, layers: Sequence[str]) -> tuple[dict[str, list
         If a space names a layer that isn't there, or there is one space only.
     """
     targets = {layer: [layer] for layer in layers}
-    if not section.joint:
+    if not isinstance(section, SpacesSection) or not section.joint:
         return targets, []
     spaces = {layer: [layer] for layer in layers}
     if section.spaces:
@@ -124,10 +127,10 @@ def _matching(name: str, wanted: Sequence[str], layers: Sequence[str]) -> list[s
 
 
 def _finite(values: NDArray[Any], rows: NDArray[np.intp], name: str, layer: str) -> NDArray[Any]:
-    """Return (row, feature), tokens and places side by side, finite in the rows that are used."""
-    flat = values.reshape(len(values), -1)
-    if bad := int((~np.isfinite(flat[np.unique(rows)])).any(1).sum()):
+    """Return a layer, (row, ...), that is finite in the rows that are used."""
+    used = values[np.unique(rows)].reshape(len(np.unique(rows)), -1)
+    if bad := int((~np.isfinite(used)).any(1).sum()):
         problem = f"layer {layer} has values that aren't finite for {bad} stimuli"
         mend = "leave the layer or these stimuli out"
         raise FornixError(problem, where=f"features {name}", mend=mend)
-    return flat
+    return values

@@ -18,7 +18,7 @@ from fornix.training.samples import average_repeats, shuffled_rows
 from fornix.training.splits import Fold, inner_folds, plan_folds
 
 if TYPE_CHECKING:
-    from fornix.study.fits import RidgeFit
+    from fornix.study.fits.encoding import EncodingSection
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Given:
     matrix
         Responses, float32 (sample, unit).
     features
-        ``<features>/<layer>`` -> (sample, feature).
+        ``<features>/<layer>`` -> (sample, ...).
     folds
         As they were planned.
     pairs
@@ -50,7 +50,7 @@ class Given:
 
 
 def of_trials(
-    section: RidgeFit,
+    section: EncodingSection,
     table: pd.DataFrame,
     matrix: NDArray[np.float32],
     features: Mapping[str, xr.Dataset],
@@ -94,7 +94,7 @@ def of_trials(
 
 
 def of_volumes(
-    section: RidgeFit,
+    section: EncodingSection,
     table: pd.DataFrame,
     matrix: NDArray[np.float32],
     features: Mapping[str, xr.Dataset],

@@ -18,7 +18,7 @@ from fornix.errors import FornixError, did_you_mean
 from fornix.seeds import generator
 
 if TYPE_CHECKING:
-    from fornix.study.fits import CrossValidation
+    from fornix.study.fits.base import CrossValidation
 
 DEFAULT_BLOCKS = 5
 """Contiguous blocks where ``n_splits`` is null: a block has no natural number."""

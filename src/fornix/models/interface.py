@@ -1,0 +1,111 @@
+"""What an encoding model is given, and what it hands back.
+
+A kind of encoding model is a module here with one function,
+``fit(section, data, context) -> Predictions``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from fornix.study.compute import Compute
+
+Folds = Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]]
+"""(train, test) rows of each fold."""
+
+InnerFolds = Callable[[NDArray[np.intp]], NDArray[np.intp]]
+"""Training rows -> their inner folds."""
+
+
+@dataclass(frozen=True)
+class EncodingData:
+    """Samples, what they are predicted from, and how they are held out.
+
+    Attributes
+    ----------
+    features
+        ``<features>/<layer>`` -> (sample, feature), or (sample, token, feature) and
+        (sample, row, column, feature) where the layer's tokens or places were kept.
+    responses
+        float32 (sample, unit).
+    units
+        One row a unit: ``unit`` (its name), ``roi`` ("" outside all regions), and what else the
+        responses say of it.
+    folds
+        Outer folds.
+    inner
+        Makes the inner folds of some training rows, on which all but the weights is chosen.
+    targets
+        Target -> the layers it has side by side.
+    """
+
+    features: Mapping[str, NDArray[Any]]
+    responses: NDArray[np.float32]
+    units: pd.DataFrame
+    folds: Folds
+    inner: InnerFolds
+    targets: Mapping[str, Sequence[str]]
+
+    def side_by_side(self, target: str) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        """Return a target's layers as one matrix, float64 (sample, feature), and each column's.
+
+        The second is the place of the column's layer among the target's.
+        """
+        n = len(self.responses)
+        spaces = [self.features[name].reshape(n, -1) for name in self.targets[target]]
+        owner = np.repeat(np.arange(len(spaces)), [space.shape[1] for space in spaces])
+        return np.concatenate([np.asarray(one, np.float64) for one in spaces], axis=1), owner
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a model may use, and where it says what the reader of the results should know.
+
+    Attributes
+    ----------
+    resources
+        Threads, memory, device.
+    seed
+        The study's seed.
+    subject
+        Label without ``sub-``.
+    notes
+        Sentences for the report are added here.
+    scratch
+        Folder that outlives a kill: a model that trains for long keeps its checkpoints there.
+    """
+
+    resources: Compute
+    seed: int = 0
+    subject: str = ""
+    notes: list[str] = field(default_factory=list)
+    scratch: Path | None = None
+
+
+@dataclass
+class Predictions:
+    """What an encoding model hands back.
+
+    Attributes
+    ----------
+    predicted
+        Target -> held-out predictions, float32 (sample, unit).
+    alpha
+        Target -> penalty of each fold and unit, float32 (fold, unit); empty for models without.
+    weights
+        Name -> array: the model refitted on all samples. For linear models ``<target>/coef``
+        (feature, unit), ``/intercept`` (unit,) and ``/alpha`` (unit,), so that
+        x @ coef + intercept predicts.
+    """
+
+    predicted: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    alpha: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    weights: dict[str, NDArray[np.float32]] = field(default_factory=dict)

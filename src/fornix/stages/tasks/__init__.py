@@ -1,0 +1,1 @@
+"""How each task of a fit goes, one module a task."""

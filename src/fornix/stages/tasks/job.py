@@ -1,0 +1,93 @@
+"""What every task is given, and what it hands back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from fornix.models.interface import Context
+from fornix.seeds import generator
+from fornix.training.splits import Fold
+
+
+@dataclass(frozen=True)
+class Job:
+    """One fit of one subject.
+
+    Attributes
+    ----------
+    subject
+        Label without ``sub-``.
+    seed
+        The study's seed.
+    responses
+        ``responses.zarr``, loaded.
+    events
+        What happened in the recordings of continuous samples; None for trials.
+    features
+        Name in ``features`` -> ``features.zarr``.
+    model
+        The module of the section's kind.
+    context
+        What the model may use, and where it says what the reader should know.
+    """
+
+    subject: str
+    seed: int
+    responses: xr.Dataset
+    events: pd.DataFrame | None
+    features: Mapping[str, xr.Dataset]
+    model: Any
+    context: Context
+
+    @property
+    def notes(self) -> list[str]:
+        """What the reader of the results should know."""
+        return self.context.notes
+
+    @property
+    def where(self) -> str:
+        """Place for the message of an error."""
+        return f"fit of sub-{self.subject}"
+
+    def shuffler(self) -> np.random.Generator:
+        """Return the randomness of a control."""
+        return generator(self.seed, "fit", "shuffle", self.subject)
+
+
+@dataclass
+class Fitted:
+    """What goes into the artifact: one zarr group, its name, weights and ``fit.json``."""
+
+    name: str
+    dataset: xr.Dataset
+    along: str
+    facts: dict[str, Any]
+    weights: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+
+
+def facts_of(dataset: xr.Dataset, folds: list[Fold], n_units: int) -> dict[str, Any]:
+    """Return what ``fit.json`` says of every fit that has folds."""
+    return {
+        "n_samples": int(dataset.sizes["sample"]),
+        "n_units": n_units,
+        "folds": [fold.record() for fold in folds],
+        "groups": folds[0].grouping,
+    }
+
+
+def sample_coords(table: pd.DataFrame, *names: str) -> dict[str, Any]:
+    """Return the named columns of a table as coordinates of samples, and those all fits have."""
+    used = ("session", "run", "fold", "group", *names)
+    return {name: ("sample", plain(table[name].to_numpy())) for name in used if name in table}
+
+
+def plain(values: NDArray[Any]) -> NDArray[Any]:
+    """Return text as objects, which zarr stores with variable length."""
+    return values if values.dtype.kind in "biuf" else values.astype(str).astype(object)

@@ -1,0 +1,1 @@
+"""``fits``: the models that join features and responses, one module a kind."""

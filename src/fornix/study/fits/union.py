@@ -1,0 +1,13 @@
+"""All kinds of ``fits``; a new kind is a module beside this one and a line here."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from fornix.study.fits.classifier import ClassifierFit
+from fornix.study.fits.ridge import RidgeFit
+from fornix.study.fits.rsa import RsaFit
+
+Fit = Annotated[RidgeFit | ClassifierFit | RsaFit, Field(discriminator="kind")]
