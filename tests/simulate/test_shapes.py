@@ -17,7 +17,7 @@ from fornix.simulate import shapes
 from fornix.simulate.drawing import draw_all
 from fornix.simulate.layers import layer
 from fornix.store.digests import part_digest
-from fornix.study.worlds import ShapesWorld
+from fornix.study.worlds.shapes import ShapesWorld
 
 SMALL = {"n_subjects": 2, "n_sessions": 2, "n_runs": 2, "n_images": 32, "n_voxels": 10}
 

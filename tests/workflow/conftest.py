@@ -92,7 +92,7 @@ class Project:
 
 def make_project(root: Path) -> Project:
     from fornix.simulate import shapes
-    from fornix.study.worlds import ShapesWorld
+    from fornix.study.worlds.shapes import ShapesWorld
 
     for name in COPIED:
         if (PROJECT / name).is_dir() and not (PROJECT / name).is_symlink():

@@ -48,8 +48,8 @@ def sentence(text: str) -> str:
 def dataset(one: Dataset) -> str:
     """Say where a dataset is from."""
     if isinstance(one, SimulatedDataset):
-        planted = ", ".join(f"{region} by {layer}" for region, layer in one.world.planted.items())
-        return f"simulated by the world '{one.world.name}', seed {one.world.seed}: {planted}."
+        world = one.world
+        return f"simulated by the world '{world.name}', seed {world.seed}: {world.describe()}."
     if isinstance(one, OpenNeuroDataset):
         return f"OpenNeuro {one.accession}, version {one.tag}, {len(one.subjects)} subjects."
     if isinstance(one, LocalDataset):

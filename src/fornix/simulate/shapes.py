@@ -7,7 +7,6 @@ repeats has the stated noise ceiling. One further region, ``control``, is noise 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,11 +17,12 @@ from PIL import Image
 
 from fornix.progress import track
 from fornix.seeds import generator
+from fornix.simulate.bids import write_json, write_participants, write_tsv
 from fornix.simulate.bold import BASELINE, scanner, series
 from fornix.simulate.drawing import Picture, draw_all
 from fornix.simulate.layers import layer
 from fornix.simulate.volumes import Layout, lay_out, save_image
-from fornix.study.worlds import CONTROL, ShapesWorld
+from fornix.study.worlds.shapes import CONTROL, ShapesWorld
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -151,7 +151,7 @@ def _write_run(
             "stim_file": [picture.name for picture in shown],
         }
     )
-    _write_tsv(place / f"{stem}_events.tsv", events)
+    write_tsv(place / f"{stem}_events.tsv", events)
 
 
 def _write_stimuli(pictures: Sequence[Picture], folder: Path) -> None:
@@ -167,7 +167,7 @@ def _write_stimuli(pictures: Sequence[Picture], folder: Path) -> None:
             "y": [picture.y for picture in pictures],
         }
     )
-    _write_tsv(place / "stimuli.tsv", table)
+    write_tsv(place / "stimuli.tsv", table)
 
 
 def _write_description(world: ShapesWorld, folder: Path) -> None:
@@ -175,13 +175,12 @@ def _write_description(world: ShapesWorld, folder: Path) -> None:
     about = {"BIDSVersion": "1.9.0", "License": "CC0"}
     raw = {"Name": "shapes: a simulated fMRI dataset", "DatasetType": "raw", **about}
     regions = {"Name": "regions of the simulated brains", "DatasetType": "derivative", **about}
-    _write_json(folder / "dataset_description.json", {**raw, "GeneratedBy": maker})
+    write_json(folder / "dataset_description.json", {**raw, "GeneratedBy": maker})
     derived = folder / "derivatives/regions/dataset_description.json"
-    _write_json(derived, {**regions, "GeneratedBy": maker})
+    write_json(derived, {**regions, "GeneratedBy": maker})
     timing = {"TaskName": TASK, "RepetitionTime": world.repetition_time}
-    _write_json(folder / f"task-{TASK}_bold.json", timing)
-    people = pd.DataFrame({"participant_id": [f"sub-{label}" for label in world.subjects()]})
-    _write_tsv(folder / "participants.tsv", people)
+    write_json(folder / f"task-{TASK}_bold.json", timing)
+    write_participants(folder, world.subjects())
     text = (
         "Simulated fMRI of people who look at drawn shapes. Nobody was scanned. Each region's\n"
         "voxels answer linearly to one layer of the pictures; see truth.json beside this folder.\n"
@@ -195,14 +194,4 @@ def _write_regions(layout: Layout, folder: Path, subject: str) -> None:
     save_image(place / f"{stem}_desc-regions_dseg.nii.gz", layout.labels.astype(np.uint8))
     save_image(place / f"{stem}_desc-brain_mask.nii.gz", (layout.labels > 0).astype(np.uint8))
     names = pd.DataFrame({"index": range(1, len(layout.names) + 1), "name": layout.names})
-    _write_tsv(place / f"{stem}_desc-regions_dseg.tsv", names)
-
-
-def _write_tsv(path: Path, table: pd.DataFrame) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(path, sep="\t", index=False, na_rep="n/a", lineterminator="\n")
-
-
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    write_tsv(place / f"{stem}_desc-regions_dseg.tsv", names)

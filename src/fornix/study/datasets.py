@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from fornix.study.base import Glob, Label, Section, Select
-from fornix.study.worlds import World
+from fornix.study.worlds.union import World
 
 
 class StimulusSource(Section):

@@ -1,4 +1,4 @@
-"""Worlds: the simulators a study can name, and what each of them plants."""
+"""The world of drawn shapes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from fornix.study.base import Label, Section
+from fornix.study.base import Label
+from fornix.study.worlds.base import WorldSection
 
 PlantedLayer = Annotated[
     str, StringConstraints(pattern=r"^(gabor/level[1-6]|content/(category|position))$")
@@ -17,7 +18,7 @@ CONTROL = "control"
 """The region that answers to nothing; every world has one."""
 
 
-class ShapesWorld(Section):
+class ShapesWorld(WorldSection):
     """fMRI of people who look at procedurally drawn shapes.
 
     Each region's voxels answer linearly to one planted layer of the stimuli (a level of the
@@ -26,7 +27,6 @@ class ShapesWorld(Section):
     """
 
     name: Literal["shapes"] = Field(description="name of the simulator")
-    n_subjects: int = Field(3, ge=1, le=99, description="people")
     n_sessions: int = Field(2, ge=1, description="sessions a person")
     n_runs: int = Field(2, ge=1, description="runs a session; each shows every image once")
     n_images: int = Field(96, ge=16, description="distinct images")
@@ -57,7 +57,6 @@ class ShapesWorld(Section):
         },
         description="region -> the layer that drives it",
     )
-    seed: int = Field(0, ge=0, description="seed of the world")
 
     @model_validator(mode="after")
     def _can_be_recovered(self) -> ShapesWorld:
@@ -78,9 +77,6 @@ class ShapesWorld(Section):
                 raise ValueError(msg)
         return self
 
-    def subjects(self) -> list[str]:
-        """Return the subject labels that this world will write."""
-        return [f"{i + 1:02d}" for i in range(self.n_subjects)]
-
-
-World = ShapesWorld
+    def describe(self) -> str:
+        """Say what is planted, for the report's methods."""
+        return ", ".join(f"{region} by {layer}" for region, layer in self.planted.items())

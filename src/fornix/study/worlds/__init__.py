@@ -1,0 +1,1 @@
+"""``world``: the simulators a study can name, one module a simulator."""
