@@ -11,21 +11,26 @@ import transformers
 from extracting import extract
 from PIL import Image
 
+from fornix.errors import FornixError
 from fornix.features import huggingface
 from fornix.study.compute import Compute
 from fornix.study.features.base import Projection
 
 EXACT = {"rtol": 1e-5, "atol": 1e-5}
 PICTURES = ["vit", "deit", "beit", "dinov2", "dinov3", "siglip", "clip", "convnext", "resnet"]
-TEXTS = ["bert", "gpt2", "llama", "qwen", "neox"]
+PICTURES += ["siglip_both", "vit_mae"]
+TEXTS = ["bert", "gpt2", "llama", "qwen", "neox", "t5_encoder", "xlnet"]
 SOUNDS = ["wav2vec2", "hubert", "whisper", "clap"]
-CLIPS = ["videomae", "vjepa2"]
+CLIPS = ["videomae", "vjepa2", "vivit", "timesformer"]
+WITHIN = {"vit_mae": transformers.ViTModel, "t5_encoder": transformers.T5EncoderModel}
+"""Models that run without what hides patches, or without the decoder that isn't there."""
+
 RATE = 16_000
 
 
 def plain(folder, name, rows, root):
     """Return the hidden states of each stimulus alone, by transformers and nothing else."""
-    model = transformers.AutoModel.from_pretrained(folder).eval()
+    model = WITHIN.get(name, transformers.AutoModel).from_pretrained(folder).eval()
     found = []
     for _, row in rows.iterrows():
         if name in PICTURES:
@@ -50,7 +55,10 @@ def plain(folder, name, rows, root):
             inputs = {model.main_input_name: torch.tensor(values[None], dtype=torch.float32)}
             run = model
         with torch.inference_mode():
-            found.append(run(**inputs, output_hidden_states=True).hidden_states)
+            states = run(**inputs, output_hidden_states=True).hidden_states
+        if name == "whisper":  # 100 tokens of 2 s, of which the sound takes some
+            states = [one[:, : round(50 * len(sound) / RATE)] for one in states]
+        found.append(states)
     return found
 
 
@@ -94,6 +102,32 @@ def test_each_layer_is_that_of_a_plain_forward_pass(checkpoint, stimuli, name):
         for at, layer in enumerate(layers):
             expected = np.stack([mean(reference[i][at]).numpy() for i in order])
             np.testing.assert_allclose(found[layer], expected, **EXACT, err_msg=layer)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_siglip_reads_texts_padded_to_its_limit(checkpoint, batch_size):
+    rows = tiny.texts([text for text in tiny.SENTENCES if len(text.split()) < 10])
+    section = tiny.section(checkpoint("siglip_both"), batch_size=batch_size)
+    found = extract(huggingface, section, rows)
+    model = transformers.SiglipModel.from_pretrained(checkpoint("siglip_both")).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint("siglip_both"))
+    inputs = tokenizer(
+        rows["text"].tolist(), padding="max_length", max_length=32, return_tensors="pt"
+    )
+    with torch.inference_mode():
+        expected = model.get_text_features(**inputs, output_hidden_states=True)
+    np.testing.assert_allclose(found["joint"], expected.pooler_output.numpy(), **EXACT)
+    own = inputs["attention_mask"][..., None]
+    for layer, state in zip(list(found)[:-1], expected.hidden_states, strict=True):
+        mean = (state * own).sum(1) / own.sum(1)
+        np.testing.assert_allclose(found[layer], mean.numpy(), **EXACT, err_msg=layer)
+
+
+def test_a_model_that_draws_at_random_is_caught_in_the_act(checkpoint, stimuli, monkeypatch):
+    rows, root = stimuli("vit_mae")
+    monkeypatch.setattr(huggingface, "MASKED", "none")
+    with pytest.raises(FornixError, match="gives one stimulus other numbers each time"):
+        extract(huggingface, tiny.section(checkpoint("vit_mae")), rows, root)
 
 
 @pytest.mark.parametrize("name", ["vit", "gpt2"])

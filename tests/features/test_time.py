@@ -15,7 +15,7 @@ from fornix.errors import FornixError
 from fornix.features import huggingface
 from fornix.features.clips import clip_info, load_frames
 from fornix.features.sounds import load_sound, sound_duration
-from fornix.features.timegrid import frames_table, pieces
+from fornix.features.timegrid import frames_table, piece_length, pieces
 
 EXACT = {"rtol": 1e-5, "atol": 1e-5}
 TEXT = "the cat sat on the small table and the dog ran after the ball"
@@ -54,6 +54,32 @@ def test_a_word_is_read_with_those_before_it_and_none_after(checkpoint, name, co
         for layer, state in zip(found, states, strict=False):
             expected = state[0, last - n_own : last].mean(0)
             np.testing.assert_allclose(found[layer][row], expected.numpy(), **EXACT)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "bert"])
+def test_a_window_is_all_that_is_read_with_a_word(checkpoint, name):
+    table = words({"a": WORDS})
+    readouts = ["mean", "window"]
+    section = tiny.section(checkpoint(name), context=3, readouts=readouts, batch_size=2)
+    found = extract(huggingface, section, table)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint(name))
+    model = transformers.AutoModel.from_pretrained(checkpoint(name)).eval()
+    for at in (0, 2, 5):
+        tokens = tokenizer(" ".join(WORDS[max(0, at - 3) : at + 1]), return_tensors="pt")
+        tokens.pop("token_type_ids", None)
+        with torch.inference_mode():
+            states = model(**tokens, output_hidden_states=True).hidden_states
+        for layer, state in enumerate(states):
+            read = f"block{layer}@window" if layer else "embeddings@window"
+            np.testing.assert_allclose(found[read][at], state[0].mean(0).numpy(), **EXACT)
+    assert not np.allclose(found["block1@window"][5], found["block1@mean"][5], atol=1e-3)
+
+
+def test_a_window_of_what_is_read_whole_is_refused(checkpoint, tmp_path):
+    for name, table in (("gpt2", tiny.texts()), ("wav2vec2", tiny.sounds(tmp_path))):
+        section = tiny.section(checkpoint(name), readouts=["window"])
+        with pytest.raises(FornixError, match="the readout window isn't defined"):
+            extract(huggingface, section, table, tmp_path)
 
 
 def test_words_after_change_nothing_and_words_before_do(checkpoint):
@@ -117,6 +143,76 @@ def test_long_sounds_go_through_the_model_in_pieces(checkpoint, tmp_path):
     piece = table.assign(path="piece.wav")
     alone = extract(huggingface, section, piece, tmp_path)["block2"]
     np.testing.assert_allclose(found[2:4], alone, **EXACT)
+
+
+def test_a_window_of_sound_goes_from_its_piece_to_the_row(checkpoint, tmp_path):
+    table = tiny.sounds(tmp_path, (1.0,))
+    section = tiny.section(checkpoint("wav2vec2"), rate=4.0, window=0.5, readouts=["window"])
+    found = extract(huggingface, section, table, tmp_path)["block2"]
+    halves = tiny.section(checkpoint("wav2vec2"), rate=2.0, window=0.5)
+    np.testing.assert_allclose(
+        found[[1, 3]], extract(huggingface, halves, table, tmp_path)["block2"], **EXACT
+    )
+    rows = tiny.section(checkpoint("wav2vec2"), rate=4.0, window=0.5)
+    means = extract(huggingface, rows, table, tmp_path)["block2"]
+    np.testing.assert_allclose(found[[0, 2]], means[[0, 2]], **EXACT)
+    assert not np.allclose(found[1], means[1], atol=1e-3)
+
+
+@pytest.mark.parametrize(("rate", "window"), [(5.0, 0.2), (10.0, 0.3), (4.0, 0.6)])
+def test_each_row_hears_its_own_piece(checkpoint, tmp_path, rate, window):
+    """0.6 // 0.2 is 2, and a piece of 0.6 s holds two rows of 0.25 s, whatever is asked for."""
+    table = tiny.sounds(tmp_path, (1.5,))
+    section = tiny.section(checkpoint("wav2vec2"), rate=rate, window=window)
+    found = extract(huggingface, section, table, tmp_path)["block2"]
+    sound, hz = soundfile.read(tmp_path / "sound0.wav", dtype="float32")
+    rows = int(window * rate + 1e-6)
+    length = rows / rate
+    for number in range(int(1.5 / length + 1e-6)):
+        start = round(number * length * hz)
+        part = sound[start : round((number + 1) * length * hz)]
+        soundfile.write(tmp_path / "piece.wav", part, hz, subtype="FLOAT")
+        alone = tiny.section(checkpoint("wav2vec2"), rate=rate, window=length)
+        piece = extract(huggingface, alone, table.assign(path="piece.wav"), tmp_path)["block2"]
+        np.testing.assert_allclose(found[number * rows :][:rows], piece, **EXACT)
+
+
+@pytest.mark.parametrize(
+    ("window", "rate", "default", "expected"),
+    [(None, None, 30, 30), (None, 1 / 1.5, 2, 1.5), (None, 1 / 0.72, 30, 41 * 0.72),
+     (None, 0.25, 2, 4), (5, 1, 2, 5), (0.6, 4, 2, 0.5)],
+)  # fmt: skip
+def test_pieces_hold_whole_rows(window, rate, default, expected):
+    assert np.isclose(piece_length(window, rate, default, "here"), expected)
+
+
+def test_a_window_shorter_than_a_row_is_refused(checkpoint, tmp_path):
+    section = tiny.section(checkpoint("wav2vec2"), rate=1.0, window=0.5)
+    with pytest.raises(FornixError, match=r"0\.5 s can't hold a row of 1 s"):
+        extract(huggingface, section, tiny.sounds(tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["clap", "timesformer"])
+def test_tokens_that_are_not_in_time_need_a_piece_a_row(checkpoint, tmp_path, name):
+    make = {"clap": (tiny.sounds, (1.0, 0.5)), "timesformer": (tiny.clips, (4, 2))}[name]
+    table = make[0](tmp_path, make[1])
+    with pytest.raises(FornixError, match="aren't one after the other in time") as caught:
+        extract(huggingface, tiny.section(checkpoint(name), rate=2.0), table, tmp_path)
+    assert "1 / rate" in caught.value.mend
+    alone = tiny.section(checkpoint(name), rate=2.0, window=0.5)
+    found = extract(huggingface, alone, table, tmp_path)
+    whole = extract(huggingface, tiny.section(checkpoint(name)), table.iloc[1:], tmp_path)
+    for layer, values in found.items():
+        assert len(values) == 3
+        np.testing.assert_allclose(values[2:], whole[layer], **EXACT, err_msg=layer)
+
+
+def test_maps_of_places_have_no_time(checkpoint, tmp_path):
+    table = tiny.clips(tmp_path)
+    layers = ["embeddings.patch_embeddings.projection"]
+    section = tiny.section(checkpoint("videomae"), rate=2.0, layers=layers)
+    with pytest.raises(FornixError, match="can't be read on a grid of time"):
+        extract(huggingface, section, table, tmp_path)
 
 
 def test_whisper_reads_silence_after_a_short_sound_and_it_does_not_count(checkpoint, tmp_path):

@@ -207,6 +207,16 @@ def clip(folder: Path) -> Path:
     return _save(folder, transformers.CLIPModel(config), byte_pairs(ends=True), processor)
 
 
+def siglip_both(folder: Path) -> Path:
+    torch.manual_seed(1)
+    text = {**BLOCKS, "vocab_size": 300, "max_position_embeddings": 32, "projection_size": 16}
+    config = transformers.SiglipConfig(text_config=text, vision_config=VISION)
+    tokenizer = byte_pairs()
+    tokenizer.pad_token = tokenizer.eos_token
+    processor = transformers.SiglipImageProcessorPil(size={"height": 32, "width": 32})
+    return _save(folder, transformers.SiglipModel(config), tokenizer, processor)
+
+
 def pictured(folder: Path, config: Any, kind: Any = None) -> Path:
     """Write a model of pictures of 32 x 32 pixels."""
     torch.manual_seed(1)
@@ -275,6 +285,14 @@ MAKERS = {
     "dinov3": lambda f: pictured(f, transformers.DINOv3ViTConfig(**VISION, num_register_tokens=2)),
     "siglip": lambda f: pictured(f, transformers.SiglipVisionConfig(**VISION),
                                  transformers.SiglipVisionModel),
+    "siglip_both": siglip_both,
+    "vit_mae": lambda f: pictured(f, transformers.ViTMAEConfig(
+        **VISION, decoder_hidden_size=16, decoder_num_hidden_layers=1,
+        decoder_num_attention_heads=2, decoder_intermediate_size=16)),
+    "t5_encoder": lambda f: _save(f, transformers.T5EncoderModel(transformers.T5Config(
+        d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2, vocab_size=60)), word_piece()),
+    "xlnet": lambda f: _save(f, transformers.XLNetModel(transformers.XLNetConfig(
+        d_model=16, n_layer=2, n_head=2, d_inner=32, vocab_size=60)), word_piece()),
     "llama": lambda f: worded(f, transformers.LlamaConfig(**DECODER)),
     "qwen": lambda f: worded(f, transformers.Qwen2Config(**DECODER)),
     "neox": lambda f: worded(f, transformers.GPTNeoXConfig(
@@ -294,6 +312,9 @@ MAKERS = {
     "clap": _clap,
     "videomae": lambda f: _video(f, transformers.VideoMAEConfig(
         **VISION, num_frames=4, tubelet_size=2)),
+    "vivit": lambda f: _video(f, transformers.VivitConfig(
+        **BLOCKS, image_size=32, num_frames=4, tubelet_size=[2, 8, 8])),
+    "timesformer": lambda f: _video(f, transformers.TimesformerConfig(**VISION, num_frames=4)),
     "vjepa2": lambda f: _video(f, transformers.VJEPA2Config(
         **BLOCKS, crop_size=32, patch_size=16, frames_per_clip=4, pred_hidden_size=16,
         pred_num_attention_heads=2, pred_num_hidden_layers=1, mlp_ratio=2)),

@@ -145,9 +145,12 @@ def _class_of(config: Any, modality: str, head: bool, where: str) -> Any:
         known = transformers.models.auto.modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
         generates = type(config) in known
         return transformers.AutoModelForImageTextToText if generates else transformers.AutoModel
+    architectures = getattr(config, "architectures", None) or []
     if not head:
-        return transformers.AutoModel
-    for name in getattr(config, "architectures", None) or []:
+        # A checkpoint of T5's encoder alone says so, and has no weights for a decoder.
+        encoder = next((name for name in architectures if name.endswith("EncoderModel")), "")
+        return getattr(transformers, encoder, transformers.AutoModel)
+    for name in architectures:
         kind = getattr(transformers, name, None)
         if (kind is not None and "For" in name) or name.endswith("LMHeadModel"):
             return kind

@@ -17,10 +17,13 @@ from PIL import Image
 from fornix.errors import FornixError
 from fornix.features.clips import clip_info, load_frames
 from fornix.features.network import Batch, Call, Rows
-from fornix.features.timegrid import by_length, pieces
+from fornix.features.timegrid import ROUNDING, by_length, no_time, piece_length, piece_start, pieces
 from fornix.study.features.huggingface import HuggingFaceFeatures
 
 WINDOW_S = 2.0
+PLACES_FIRST = ("timesformer",)
+"""Models whose tokens go through the frames place by place, not frame by frame."""
+
 CONFIGS = ("video_preprocessor_config.json", "preprocessor_config.json", "processor_config.json")
 
 
@@ -85,7 +88,7 @@ class Clips:
         duration = clip_info(self.root / str(rows["path"].iloc[0])).duration
         if self.step is None:
             return 0.0, duration
-        start = float(rows["time"].iloc[0]) // self.window * self.window
+        start = piece_start(float(rows["time"].iloc[0]), self.window)
         return start, min(start + self.window, duration)
 
     def __call__(self, inputs: Sequence[pd.DataFrame]) -> Batch:
@@ -100,7 +103,12 @@ class Clips:
                 begins = one["time"].to_numpy(float) - start
                 bins.append(np.stack([begins, begins + self.step], axis=1))
         arguments = {self.argument: torch.from_numpy(np.stack(clips))}
-        return Batch({"": Call(arguments, span=span)}, bins if self.step is not None else None)
+        return Batch({"": Call(arguments, span=span)}, bins if self.on_grid else None)
+
+    @property
+    def on_grid(self) -> bool:
+        """Whether a row is a part of what goes through the model at once."""
+        return self.step is not None and self.window > self.step * (1 + ROUNDING)
 
 
 def prepare_clips(
@@ -130,16 +138,20 @@ def prepare_clips(
         pixels = Pixels(side, side)
     else:
         pixels = _pixels(found, side)
-    tubelet = int(getattr(config, "tubelet_size", 1) or 1)
-    return Clips(
+    tubelet = getattr(config, "tubelet_size", 1) or 1  # ViViT gives frames, rows and columns
+    tubelet = int(tubelet[0] if isinstance(tubelet, list | tuple) else tubelet)
+    made = Clips(
         pixels,
         int(n_frames),
         max(1, int(n_frames) // tubelet),
         str(model.main_input_name),
         root,
         None if section.rate is None else 1 / section.rate,
-        section.window or WINDOW_S,
+        piece_length(section.window, section.rate, WINDOW_S, where),
     )
+    if made.on_grid and config.model_type in PLACES_FIRST:
+        raise no_time(section.model, where)
+    return made
 
 
 def _settings(folder: Path) -> Mapping[str, Any] | None:

@@ -70,8 +70,18 @@ class Found:
         return [name for name in names if name in chosen]
 
 
+ALIKE = 1e-3
+"""Share of a layer's largest value by which copies in one pass may differ."""
+
+
 def probe(network: Network, rows: pd.DataFrame, device: torch.device) -> Found:
-    """Run the network on copies of the first input to see what it gives."""
+    """Run the network on copies of the first input to see what it gives.
+
+    Raises
+    ------
+    FornixError
+        If the copies differ: the network draws random numbers, or mixes what shares a batch.
+    """
     first = network.prepare.plan(rows.iloc[:1])[0][0]
     batch = network.prepare([rows.iloc[first]] * PROBE)
     call = next(iter(batch.calls.values()))
@@ -84,11 +94,23 @@ def probe(network: Network, rows: pd.DataFrame, device: torch.device) -> Found:
     with torch.inference_mode(), _eager():
         taps = survey(network.model, forward, PROBE)
         extra = network.outputs(arguments, set(network.optional)) if network.optional else {}
+    for name, state in own.items():
+        _check_alike(name, state, network.where)
     standard = {name: tuple(state.shape[1:]) for name, state in own.items()}
     optional = {k: tuple(v.shape[1:]) for k, v in extra.items() if k not in standard}
     sizes = [4 * int(np.prod(tap.shape)) for tap in taps.values()]
     kept = sum(4 * int(np.prod(shape)) for shape in standard.values())
     return Found(standard, optional, taps, kept + 4 * max(sizes, default=0) + 1)
+
+
+def _check_alike(layer: str, state: torch.Tensor, where: str) -> None:
+    """Raise if copies of one input don't come to the same numbers (in any order of tokens)."""
+    means = read(state.float(), "mean").nan_to_num()
+    largest = means.abs().max()
+    if (means[1:] - means[:1]).abs().max() > ALIKE * largest:
+        problem = f"the model gives one stimulus other numbers each time (layer {layer})"
+        mend = "it draws random numbers, or mixes the stimuli of a batch: take another model"
+        raise FornixError(problem, where=where, mend=mend)
 
 
 @dataclass
@@ -212,16 +234,22 @@ class TorchExtractor:
         readouts = self.section.readouts
         for before, call in batch.calls.items():
             states = self._states(call) if given is None else given
-            mask = None if call.mask is None else call.mask.to(self.device)
+            masks = {one: self._mask(call, one) for one in readouts}
             for layer in self.chosen:
                 for readout in readouts:
                     name = before + layer_name(layer, readout, readouts, states[layer].ndim)
                     if name in found or (wanted is not None and name not in wanted):
                         continue
                     state = states[layer].float()
-                    values = self._read(state, readout, call, mask, batch.bins)
+                    if batch.bins is not None and state.ndim > 3:
+                        raise _no_time(layer, self.network.where)
+                    values = self._read(state, readout, call, masks[readout], batch.bins)
                     found[name] = project(values, self.section.projection)
         return found
+
+    def _mask(self, call: Call, readout: Readout) -> torch.Tensor | None:
+        mask = call.window if readout == "window" else call.mask
+        return None if mask is None else mask.to(self.device)
 
     def _read(
         self,
@@ -231,6 +259,8 @@ class TorchExtractor:
         mask: torch.Tensor | None,
         bins: list[NDArray[np.float64]] | None,
     ) -> NDArray[np.float32]:
+        if call.span and call.heard and readout in ("mean", "max", "last") and state.ndim == 3:
+            state = state[:, : max(1, round(call.heard / call.span * state.shape[1]))]
         # A mask of tokens fits the layers that have these tokens, and no others.
         fits = mask is not None and state.ndim == 3 and state.shape[1] == mask.shape[1]
         if bins is None or call.span is None:
@@ -266,7 +296,8 @@ class TorchExtractor:
         parts = []
         for one, own in zip(state, bins, strict=True):
             for start, stop in own:
-                inside = np.flatnonzero((middles >= start) & (middles < stop))
+                begin = 0.0 if readout == "window" else start
+                inside = np.flatnonzero((middles >= begin) & (middles < stop))
                 if not inside.size:
                     inside = np.abs(middles - (start + stop) / 2).argmin(keepdims=True)
                 some = one[torch.from_numpy(inside).to(one.device)]
@@ -285,6 +316,12 @@ class TorchExtractor:
         ):
             own = network.outputs(arguments, set(self.chosen))
         return own | {name: value for name, value in tapped.items() if name not in own}
+
+
+def _no_time(layer: str, where: str) -> FornixError:
+    problem = f"layer {layer} has maps of places, which can't be read on a grid of time"
+    mend = "leave it out, or give window: one row long (1 / rate)"
+    return FornixError(problem, where=f"{where}: layers", mend=mend)
 
 
 def _eager() -> Any:

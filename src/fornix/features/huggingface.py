@@ -40,6 +40,9 @@ from fornix.study.features.huggingface import HuggingFaceFeatures
 fingerprint = hub.fingerprint
 MAPS = "attention"
 LOGITS = "logits"
+TIMED = ("audio", "video")
+MASKED = "vit_mae"
+"""Architecture that hides most patches, drawn at random, also when it isn't trained."""
 
 
 def table(section: HuggingFaceFeatures, stimuli: pd.DataFrame, context: Context) -> pd.DataFrame:
@@ -89,7 +92,10 @@ def build_network(
     reads = "text" if modality == "word" else modality
     loaded = load_model(section, folder, reads, notes, head=head, maps=maps)
     inputs = prepare_inputs(section, folder, loaded.base, modality, rows, context)
-    check_readouts(section.readouts, reads, loaded.base, inputs.tokenizer, where=where)
+    windowed = modality == "word" or (section.rate is not None and modality in TIMED)
+    check_readouts(
+        section.readouts, reads, loaded.base, inputs.tokenizer, where=where, windowed=windowed
+    )
     if section.compile:
         loaded.model.compile()
     return Network(
@@ -125,6 +131,8 @@ def outputs(
     if loaded.joint is not None and LOGITS not in wanted:
         run = partial(_joint, loaded.joint, modality)
     accepted = inspect.signature(model.forward).parameters
+    if getattr(loaded.base.config, "model_type", "") == MASKED:
+        arguments |= {"noise": _nothing_hidden(loaded.base, arguments["pixel_values"])}
     if "kwargs" not in accepted:
         arguments = {key: value for key, value in arguments.items() if key in accepted}
     try:
@@ -152,6 +160,13 @@ def outputs(
     if LOGITS in wanted and getattr(found, LOGITS, None) is not None:
         states[LOGITS] = found.logits
     return states
+
+
+def _nothing_hidden(model: Any, pixels: torch.Tensor) -> torch.Tensor:
+    """Let a masked autoencoder see every patch; return what keeps them in their order."""
+    model.config.mask_ratio = 0.0
+    patches = torch.arange(model.embeddings.patch_embeddings.num_patches, device=pixels.device)
+    return patches.float().expand(len(pixels), -1)
 
 
 def _joint(model: Any, modality: str, **arguments: Any) -> Any:

@@ -7,11 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from fornix.errors import FornixError
 from fornix.features.extractor import Context
 from fornix.features.modality import only_modality, require
 from fornix.features.network import Prepare
 from fornix.features.picture_inputs import prepare_pictures
-from fornix.features.text_inputs import Texts, Words, load_tokenizer, longest_sequence
+from fornix.features.text_inputs import FILLED, Texts, Words, load_tokenizer, longest_sequence
 from fornix.study.features.huggingface import HuggingFaceFeatures
 
 
@@ -82,6 +83,10 @@ def prepare_inputs(  # noqa: PLR0917 - what was found out so far, handed on once
         return Inputs(beside, getattr(beside, "tokenizer", None))
     tokenizer = load_tokenizer(section, folder, model)
     limit = longest_sequence(model, tokenizer)
+    filled = getattr(model.config, "model_type", "") in FILLED
+    if modality == "word" and filled:
+        problem = f"{section.model} reads texts padded to {limit} tokens, not words in context"
+        raise FornixError(problem, where=where, mend="take a language model, or texts as stimuli")
     if modality == "word":
         everything = max(1, int(rows["position"].max()))
         longest = everything if section.context is None else section.context
@@ -90,8 +95,9 @@ def prepare_inputs(  # noqa: PLR0917 - what was found out so far, handed on once
             for name, group in context.stimuli.groupby("passage")
         }
         return Inputs(Words(tokenizer, limit, longest, passages), tokenizer)
-    texts = Texts(tokenizer, limit)
+    texts = Texts(tokenizer, limit, filled)
     cut, longest = texts.survey(rows, where)
+    longest = limit if filled and limit is not None else longest
     if cut:
         notes.append(
             f"{cut} of {len(rows)} texts were cut at {limit} tokens, the most that "

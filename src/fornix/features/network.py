@@ -25,13 +25,19 @@ class Call:
         Keyword arguments of the network.
     mask
         (item, token), 1 where a token is read; None: all are.
-    seconds
+    window
+        Of words, (item, token): 1 where a token is read by the model, the word's own or before it.
+    span
         Of sounds and clips: how long all tokens of a layer are together, s; else None.
+    heard
+        Of whole sounds: how much of that is sound, and not silence that was added, s.
     """
 
     arguments: dict[str, Any]
     mask: torch.Tensor | None = None
+    window: torch.Tensor | None = None
     span: float | None = None
+    heard: float | None = None
 
 
 @dataclass

@@ -163,4 +163,6 @@ def load_processor(
         first = " ".join(str(error).split())[:200]
         problem = f"{section.model} comes without a processor that can be read: {first}"
         mend = "add processor_config.json and the tokenizer's files, as save_pretrained does"
+        if isinstance(error, ImportError) and "torchvision" in str(error).lower():
+            mend = "install torchvision, of the same build as torch; transformers needs it here"
         raise FornixError(problem, where=str(folder), mend=mend) from None

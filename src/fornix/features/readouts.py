@@ -47,15 +47,23 @@ def prefix_tokens(model: Any) -> int:
 
 
 def check_readouts(
-    readouts: Sequence[Readout], modality: str, model: Any, tokenizer: Any | None, *, where: str
+    readouts: Sequence[Readout],
+    modality: str,
+    model: Any,
+    tokenizer: Any | None,
+    *,
+    where: str,
+    windowed: bool = False,
 ) -> None:
     """Raise if a model has no token of the kind that a readout asks for.
+
+    ``windowed`` says that a row is part of what the model reads: a word, a step of time.
 
     Raises
     ------
     FornixError
-        For ``cls`` without a class token, ``last`` of pictures, ``flatten`` of texts, and
-        readouts named twice.
+        For ``cls`` without a class token, ``last`` of pictures, ``flatten`` of texts, ``window``
+        of what is read whole, and readouts named twice.
     """
     for readout in readouts:
         mend = ""
@@ -66,6 +74,9 @@ def check_readouts(
             mend = "the last token of a picture is one patch in its corner; take mean or cls"
         elif readout == "flatten" and modality == "text":
             mend = "texts differ in length, so their tokens can't be laid side by side; take mean"
+        elif readout == "window" and not windowed:
+            mend = "window is for words in running text, and for sounds and clips with a rate; "
+            mend += "here a row is all that the model reads: take mean"
         elif readouts.count(readout) > 1:
             mend = "it is there twice; name it once"
         if mend:
@@ -90,8 +101,8 @@ def read(
         or (stimulus, feature), left as it is.
     readout
         ``mean`` and ``max`` over tokens (special ones such as the class token included) or
-        places; ``cls`` the first and ``last`` the last token that counts; ``flatten`` all side
-        by side; ``tokens`` all as a grid.
+        places; ``window`` is ``mean`` with another mask; ``cls`` the first and ``last`` the last
+        token that counts; ``flatten`` all side by side; ``tokens`` all as a grid.
     mask
         (stimulus, token), 1 where a token counts, 0 for padding; None: all count.
     prefix

@@ -16,11 +16,20 @@ from fornix.errors import FornixError
 from fornix.features.checkpoints import quiet
 from fornix.features.network import Batch, Call, Rows
 from fornix.features.sounds import load_sound, sound_duration
-from fornix.features.timegrid import by_length, pieces
+from fornix.features.timegrid import (
+    ROUNDING,
+    by_length,
+    no_time,
+    piece_length,
+    piece_start,
+    pieces,
+)
 from fornix.study.features.huggingface import HuggingFaceFeatures
 
 WINDOW_S = 30.0
 DEFAULT_RATE = 16_000
+PICTURED = ("clap_audio_model", "audio-spectrogram-transformer")
+"""Models that read a spectrogram as a picture: their tokens aren't one after the other in time."""
 
 
 @dataclass(frozen=True)
@@ -69,17 +78,18 @@ class Sounds:
                 raise FornixError(problem, where=f"{self.where}; {path}", mend=mend)
             return 0.0, duration
         # The whole piece that these rows lie in, whatever part of it a block holds.
-        start = float(rows["time"].iloc[0]) // self.window * self.window
+        start = piece_start(float(rows["time"].iloc[0]), self.window)
         return start, min(start + self.window, duration)
 
     def __call__(self, inputs: Sequence[pd.DataFrame]) -> Batch:
         """Return samples or spectrograms of some stretches of sound."""
         sounds, bins = [], []
-        span = 0.0
+        span = heard = 0.0
         for one in inputs:
             start, stop = self.stretch(one)
             path = self.root / str(one["path"].iloc[0])
             sound = load_sound(path, self.sampling_rate, start, stop)
+            heard = len(sound) / self.sampling_rate
             if len(sound) < self.shortest:
                 sound = np.pad(sound, (0, self.shortest - len(sound)))
             sounds.append(sound)
@@ -95,10 +105,16 @@ class Sounds:
                 arguments = dict(self.extractor(
                     sounds, sampling_rate=self.sampling_rate, return_tensors="pt"
                 ))  # fmt: skip
-            # Whisper and CLAP always take a fixed stretch, with silence after a shorter sound.
+            # Whisper always takes a fixed stretch, with silence after a shorter sound.
             fixed = getattr(self.extractor, "chunk_length", None)
             span = max(span, float(fixed)) if fixed else span
-        return Batch({"": Call(arguments, span=span)}, bins if self.step is not None else None)
+        call = Call(arguments, span=span, heard=None if self.on_grid else heard)
+        return Batch({"": call}, bins if self.on_grid else None)
+
+    @property
+    def on_grid(self) -> bool:
+        """Whether a row is a part of what goes through the model at once."""
+        return self.step is not None and self.window > self.step * (1 + ROUNDING)
 
 
 def prepare_sounds(
@@ -115,13 +131,16 @@ def prepare_sounds(
     extractor = None if folder is None else _extractor(section, folder)
     rate = int(getattr(extractor, "sampling_rate", DEFAULT_RATE))
     step = None if section.rate is None else 1 / section.rate
-    window = section.window or WINDOW_S
+    window = piece_length(section.window, section.rate, WINDOW_S, where)
     kernels = getattr(model.config, "conv_kernel", ())
     strides = getattr(model.config, "conv_stride", ())
     shortest = 1
     for kernel, stride in zip(reversed(kernels), reversed(strides), strict=True):
         shortest = (shortest - 1) * stride + kernel
-    return Sounds(extractor, rate, root, step, window, shortest, where)
+    found = Sounds(extractor, rate, root, step, window, shortest, where)
+    if found.on_grid and model.config.model_type in PICTURED:
+        raise no_time(section.model, where)
+    return found
 
 
 def _extractor(section: HuggingFaceFeatures, folder: Path) -> Any:

@@ -22,6 +22,9 @@ from fornix.study.features.hub import HubSection
 UNLIMITED = 1_000_000
 """Tokenizers without a limit have one of 1e30."""
 
+FILLED = ("siglip_text_model", "siglip2_text_model")
+"""Models that learnt from texts padded to their limit, and pool the last token whatever it is."""
+
 
 @dataclass(frozen=True)
 class Texts:
@@ -33,10 +36,13 @@ class Texts:
         The model's tokenizer.
     limit
         Longest sequence, tokens; None: any.
+    filled
+        Whether the model wants every text padded to the limit, as SigLIP's does.
     """
 
     tokenizer: Any
     limit: int | None
+    filled: bool = False
 
     def plan(self, block: pd.DataFrame) -> list[list[Rows]]:
         """Return one input a text, the shortest first, so that little is padded."""
@@ -45,9 +51,23 @@ class Texts:
 
     def __call__(self, inputs: Sequence[pd.DataFrame]) -> Batch:
         """Return tokens padded at their end, and the mask of those that are no padding."""
-        tokens = self.tokens([str(one["text"].iloc[0]) for one in inputs])
+        texts = [str(one["text"].iloc[0]) for one in inputs]
+        if self.filled:
+            return self._filled(texts)
+        tokens = self.tokens(texts)
         ids, mask = padded(tokens, self.tokenizer.pad_token_id or 0)
         return Batch({"": Call({"input_ids": ids, "attention_mask": mask}, mask)})
+
+    def _filled(self, texts: Sequence[str]) -> Batch:
+        """Return tokens padded to the limit, as the tokenizer does it."""
+        with quiet():
+            found = self.tokenizer(
+                list(texts), padding="max_length", truncation=True, max_length=self.limit,
+                return_attention_mask=True, return_tensors="pt",
+            )  # fmt: skip
+        mask = found["attention_mask"]
+        names = {"input_ids", "attention_mask"}.intersection(self.tokenizer.model_input_names)
+        return Batch({"": Call({name: found[name] for name in names}, mask)})
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the tokens of texts, cut at the limit."""
@@ -111,7 +131,8 @@ class Words:
             own.append(found[1])
         tokens, attention = padded(ids, self.tokenizer.pad_token_id or 0)
         mask, _ = padded(own, 0)
-        return Batch({"": Call({"input_ids": tokens, "attention_mask": attention}, mask)})
+        arguments = {"input_ids": tokens, "attention_mask": attention}
+        return Batch({"": Call(arguments, mask, window=attention)})
 
     def word(self, passage: str, position: int) -> tuple[list[int], list[int]]:
         """Return a word's tokens in context, and 1 for each that is its own.
@@ -199,6 +220,6 @@ def longest_sequence(model: Any, tokenizer: Any) -> int | None:
             first = 0 if part.padding_idx is None else part.padding_idx + 1
             limits.append(part.num_embeddings - first)
     stated = getattr(model.config, "max_position_embeddings", None)
-    if not limits and isinstance(stated, int):
+    if not limits and isinstance(stated, int) and stated > 0:  # XLNet states -1: any length
         limits.append(stated)
     return min(limits) if limits else None

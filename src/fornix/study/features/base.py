@@ -12,12 +12,14 @@ from fornix.study.base import Name, Section
 Layers = Literal["all"] | list[str | int]
 """``all``, or patterns of layer names, or positions in the list of layers (-1 is the last)."""
 
-Readout = Literal["cls", "mean", "max", "last", "flatten", "tokens"]
+Readout = Literal["cls", "mean", "max", "last", "window", "flatten", "tokens"]
 """What is kept of a layer's tokens or places.
 
 - ``cls``: the class token
 - ``mean``, ``max``: over tokens or places; padding never counts
 - ``last``: the last token
+- ``window``: the mean over all that the model has read so far: of a word, over the words before it
+  (``context``) and its own; of a step of a sound or clip, from the beginning of its piece on
 - ``flatten``: all, side by side
 - ``tokens``: all, as a grid: (token, feature), or (row, column, feature) of a picture's places
 """
