@@ -19,7 +19,7 @@ from fornix.study.features.base import Projection
 EXACT = {"rtol": 1e-5, "atol": 1e-5}
 PICTURES = ["vit", "deit", "beit", "dinov2", "dinov3", "siglip", "clip", "convnext", "resnet"]
 PICTURES += ["siglip_both", "vit_mae"]
-TEXTS = ["bert", "gpt2", "llama", "qwen", "neox", "t5_encoder", "xlnet"]
+TEXTS = ["bert", "gpt2", "llama", "qwen", "neox", "phi3", "t5_encoder", "xlnet"]
 SOUNDS = ["wav2vec2", "hubert", "whisper", "clap"]
 CLIPS = ["videomae", "vjepa2", "vivit", "timesformer"]
 WITHIN = {"vit_mae": transformers.ViTModel, "t5_encoder": transformers.T5EncoderModel}
@@ -167,7 +167,7 @@ def test_several_readouts_of_one_pass(checkpoint, stimuli, monkeypatch):
     np.testing.assert_allclose(whole["block2"].reshape(5, 17, 16)[:, 1:], places, **EXACT)
 
 
-@pytest.mark.parametrize("name", ["vit", "gpt2", "neox", "llama"])
+@pytest.mark.parametrize("name", ["vit", "gpt2", "neox", "llama", "phi3"])
 def test_queries_keys_and_values(checkpoint, stimuli, name):
     rows, root = stimuli(name)
     found = extract(
@@ -181,6 +181,7 @@ def test_queries_keys_and_values(checkpoint, stimuli, name):
         "gpt2": "h.1.attn.c_attn",
         "neox": "layers.1.attention.query_key_value",
         "llama": "layers.1.self_attn.k_proj",
+        "phi3": "layers.1.self_attn.qkv_proj",
     }[name]
     kept = []
     model.get_submodule(path).register_forward_hook(lambda *a: kept.append(a[2]))
@@ -196,9 +197,17 @@ def test_queries_keys_and_values(checkpoint, stimuli, name):
     keys = kept[0][0]
     if name == "gpt2":
         keys = keys[:, 16:32]
+    elif name == "phi3":  # four heads of queries share one of keys: 16, 4 and 4 features
+        keys = keys[:, 16:20]
     elif name == "neox":  # head by head: query, key, value of 8 features each
         keys = torch.cat([keys[:, 8:16], keys[:, 32:40]], 1)
     np.testing.assert_allclose(found["key2"][0], keys.mean(0).numpy(), **EXACT)
+
+
+def test_other_maps_are_not_taken_for_queries(checkpoint, stimuli):
+    rows, root = stimuli("bert")
+    with pytest.raises(FornixError, match=r"no layer matches 'query\*'"):
+        extract(huggingface, tiny.section(checkpoint("mamba"), layers=["query*"]), rows, root)
 
 
 def test_attention_maps(checkpoint, stimuli):

@@ -295,6 +295,10 @@ MAKERS = {
         d_model=16, n_layer=2, n_head=2, d_inner=32, vocab_size=60)), word_piece()),
     "llama": lambda f: worded(f, transformers.LlamaConfig(**DECODER)),
     "qwen": lambda f: worded(f, transformers.Qwen2Config(**DECODER)),
+    "phi3": lambda f: worded(f, transformers.Phi3Config(
+        **{**DECODER, "num_attention_heads": 4}, pad_token_id=0, bos_token_id=1, eos_token_id=0)),
+    "mamba": lambda f: worded(f, transformers.MambaConfig(
+        hidden_size=24, num_hidden_layers=2, vocab_size=300, state_size=4)),
     "neox": lambda f: worded(f, transformers.GPTNeoXConfig(
         **BLOCKS, vocab_size=300, max_position_embeddings=64)),
     "wav2vec2": lambda f: sounding(f, transformers.Wav2Vec2Config(**BLOCKS, **CONV), RAW),

@@ -201,7 +201,8 @@ class TorchExtractor:
             return self.section.batch_size
         memory = self.context.resources.memory_mb * 1e6
         if self.device.type == "cuda":
-            memory = torch.cuda.mem_get_info(self.device)[0]
+            # All of it, not what is free now: a job that is resumed has the same batches.
+            memory = torch.cuda.mem_get_info(self.device)[1]
         fits = int(memory * SHARE / self.found.item_bytes)
         return min(LARGEST[self.device.type], 1 << max(0, fits.bit_length() - 1))
 

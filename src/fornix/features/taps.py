@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +20,7 @@ PARTS = {
 }
 """Linear maps that models give their queries, keys and values by, each on its own."""
 
-FUSED = re.compile(r"(^|\.)(attn\.c_attn|qkv|qkv_proj|in_proj|Wqkv)$")
+FUSED = re.compile(r"(^|\.)\w*(attn|attention)\w*\.(c_attn|qkv|qkv_proj|in_proj|Wqkv)$")
 """Maps that give queries, keys and values side by side."""
 
 INTERLEAVED = re.compile(r"(^|\.)query_key_value$")
@@ -104,18 +104,33 @@ def _heads(model: torch.nn.Module, taps: Mapping[str, Tap]) -> dict[str, Tap]:
         for name, pattern in PARTS.items():
             if pattern.search(path):
                 add(name, tap, None, width)
-        if FUSED.search(path) and width % 3 == 0:
-            for at, name in enumerate(PARTS):
-                add(name, tap, partial(_chunk, at=at), width // 3)
-        elif INTERLEAVED.search(path) and width % 3 == 0:
-            heads = int(getattr(model.config, "num_attention_heads", 1))
-            for at, name in enumerate(PARTS):
-                add(name, tap, partial(_interleaved, at=at, heads=heads), width // 3)
+        if FUSED.search(path):
+            heads, shared = _count_heads(model, path)
+            unit, rest = divmod(width, heads + 2 * shared)
+            sizes = (heads * unit, shared * unit, shared * unit)
+            for at, name in enumerate(PARTS if not rest else ()):
+                add(name, tap, partial(_split, at=at, sizes=sizes), sizes[at])
+        elif INTERLEAVED.search(path):
+            heads, shared = _count_heads(model, path)
+            # With keys that heads share, models differ in how they are laid out (Falcon).
+            if heads == shared and width % (3 * heads) == 0:
+                for at, name in enumerate(PARTS):
+                    add(name, tap, partial(_interleaved, at=at, heads=heads), width // 3)
     return found
 
 
-def _chunk(output: torch.Tensor, *, at: int) -> torch.Tensor:
-    return output.chunk(3, -1)[at]
+def _count_heads(model: torch.nn.Module, path: str) -> tuple[int, int]:
+    """Return how many heads of queries, and of keys and values, a block's attention has."""
+    config: Any = getattr(model.get_submodule(path.rpartition(".")[0]), "config", None)
+    heads = getattr(config, "num_attention_heads", None)
+    if not isinstance(heads, int):
+        return 1, 1
+    shared = getattr(config, "num_key_value_heads", None) or heads
+    return heads, 1 if getattr(config, "multi_query", False) else int(shared)
+
+
+def _split(output: torch.Tensor, *, at: int, sizes: Sequence[int]) -> torch.Tensor:
+    return output.split(list(sizes), -1)[at]
 
 
 def _interleaved(output: torch.Tensor, *, at: int, heads: int) -> torch.Tensor:
