@@ -129,6 +129,17 @@ def test_long_texts_are_cut_and_counted(checkpoint):
     assert "1 of 3 texts were cut at 12 tokens" in note
 
 
+def test_empty_texts_are_told_and_without_any_token_refused(checkpoint):
+    table = tiny.texts(["the cat", " "])
+    notes = []
+    found = extract(huggingface, tiny.section(checkpoint("bert")), table, notes=notes)
+    assert np.isfinite(found["block3"]).all()
+    assert notes[0].startswith("1 of 2 texts are empty, such as that of 's1'")
+    empty = table.assign(text=["the cat", ""])
+    with pytest.raises(FornixError, match="1 texts have no token, such as stimulus 's1'"):
+        extract(huggingface, tiny.section(checkpoint("gpt2")), empty)
+
+
 def test_layers_are_chosen_by_pattern(checkpoint, images):
     found, _ = run(tiny.section(checkpoint("vit"), layers=["block[13]", "POOLER"]), *images)
     assert list(found) == ["block1", "block3", "pooler"]

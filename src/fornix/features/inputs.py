@@ -98,6 +98,12 @@ def prepare_inputs(  # noqa: PLR0917 - what was found out so far, handed on once
     texts = Texts(tokenizer, limit, filled)
     cut, longest = texts.survey(rows, where)
     longest = limit if filled and limit is not None else longest
+    if empty := [str(k) for k, v in zip(rows["stimulus"], rows["text"], strict=True)
+                 if not str(v).strip()]:  # fmt: skip
+        notes.append(
+            f"{len(empty)} of {len(rows)} texts are empty, such as that of {empty[0]!r}: their "
+            f"features are what {section.model} makes of its special tokens alone"
+        )
     if cut:
         notes.append(
             f"{cut} of {len(rows)} texts were cut at {limit} tokens, the most that "
