@@ -301,6 +301,8 @@ def test_a_file_that_is_no_graph(tmp_path, images):
         extract(onnx, section(tmp_path / "net.onnx"), *images)
     with pytest.raises(ValueError, match="float32"):
         section("net.onnx", precision="float16")
+    with pytest.raises(ValueError, match="the readout window is for words"):
+        section("net.onnx", readouts=["window"])
 
 
 def test_branches_and_what_is_not_finished_are_no_layers():

@@ -103,6 +103,24 @@ def test_layers_are_chosen(tmp_path, inputs):
         run(tmp_path, inputs, SECTIONS[0].model_copy(update={"layers": ["tld"]}))
 
 
+def test_a_pattern_needs_a_layer_of_one_of_the_features(tmp_path, inputs):
+    other = {"told": np.random.default_rng(1).normal(size=(40, 4))}
+    inputs["features/other"] = write_features(tmp_path / "other", other)
+    cases = {
+        ("noise",): {"net/noise"},
+        ("told",): {"net/told", "other/told"},
+        ("other/*", "noi*"): {"net/noise", "other/told"},
+        (0,): {"net/noise", "other/told"},
+    }
+    for at, (layers, expected) in enumerate(cases.items()):
+        changes = {"layers": list(layers), "features": ["net", "other"]}
+        found = run(tmp_path, inputs, SECTIONS[0].model_copy(update=changes), name=f"c{at}")
+        assert set(found.table("scores")["target"]) == expected
+    changes = {"layers": ["told", "tld"], "features": ["net", "other"]}
+    with pytest.raises(FornixError, match="no layer matches 'tld'"):
+        run(tmp_path, inputs, SECTIONS[0].model_copy(update=changes))
+
+
 def test_the_matrix_and_the_weights_are_kept(tmp_path, inputs):
     assert run(tmp_path, inputs, SECTIONS[1]).dataset("arrays")["cka"].shape == (2, 2)
     trained = run(tmp_path, inputs, SECTIONS[4], name="sae")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsOneClassifier
 from sklearn.neighbors import KNeighborsClassifier
@@ -90,7 +92,9 @@ def _accuracies(
         answers = held_out_answers(estimator, codes, labels, splits)
         rows.append(accuracy_row(target, metric, labels, answers, null))
     state = int(generator(material.seed, "analysis", "kmeans", target).integers(2**31))
-    clusters = KMeans(len(labels.classes), n_init=10, random_state=state).fit_predict(codes)
+    with warnings.catch_warnings():  # fewer distinct codes than classes: the redundancy says so
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        clusters = KMeans(len(labels.classes), n_init=10, random_state=state).fit_predict(codes)
     value = matched_accuracy(labels.codes, clusters)
     nulls = np.array([matched_accuracy(one, clusters) for one in null])
     rows.append(judged(target, "kmeans_accuracy", value, len(codes), null=nulls))

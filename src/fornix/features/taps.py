@@ -130,7 +130,8 @@ def _count_heads(model: torch.nn.Module, path: str) -> tuple[int, int]:
 
 
 def _split(output: torch.Tensor, *, at: int, sizes: Sequence[int]) -> torch.Tensor:
-    return output.split(list(sizes), -1)[at]
+    start = sum(sizes[:at])
+    return output[..., start : start + sizes[at]]
 
 
 def _interleaved(output: torch.Tensor, *, at: int, heads: int) -> torch.Tensor:

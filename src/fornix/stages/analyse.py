@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +17,11 @@ from threadpoolctl import threadpool_limits
 from fornix.analysis.material import Analysed, Material
 from fornix.errors import FornixError
 from fornix.evaluation.table import interval_table, score_table
-from fornix.features.layers import select_layers
+from fornix.features.layers import matches, select_layers
 from fornix.store.artifact import Recipe, Target, adopt, create, open_artifact
 from fornix.study.analyses import Analysis
 from fornix.study.compute import Compute
+from fornix.study.features.base import Layers
 from fornix.training.samples import feature_layers, feature_rows, plain_text
 
 Rows = NDArray[np.intp]
@@ -69,9 +70,12 @@ def run(
     places, rows = common_rows(features, notes, where=where)
     layers = StoredLayers(
         {
-            f"{key}/{layer}": (dataset[layer], places[key])
-            for key, dataset in features.items()
-            for layer in select_layers(feature_layers(dataset), section.layers, where=where)
+            f"{key}/{layer}": (features[key][layer], places[key])
+            for key, layer in chosen_layers(
+                {key: feature_layers(dataset) for key, dataset in features.items()},
+                section.layers,
+                where=where,
+            )
         }
     )
     stimuli = stimulus_table(ingest.table("stimuli"), rows, where=where)
@@ -127,6 +131,42 @@ class StoredLayers(Mapping[str, NDArray[np.float32]]):
 
     def __len__(self) -> int:
         return len(self.sources)
+
+
+def chosen_layers(
+    layers: Mapping[str, Sequence[str]], wanted: Layers, *, where: str
+) -> list[tuple[str, str]]:
+    """Return (name of the features, layer) of the layers to read.
+
+    Positions count in each of the features; a pattern has to match a layer of one of them, by the
+    layer's name or by ``features/layer``.
+
+    Raises
+    ------
+    FornixError
+        If a pattern or position matches no layer.
+
+    Examples
+    --------
+    >>> chosen_layers({"a": ["x", "y"], "b": ["z"]}, ["x", "b/*"], where="analyses.cka")
+    [('a', 'x'), ('b', 'z')]
+    """
+    every = [(key, layer) for key, names in layers.items() for layer in names]
+    if wanted == "all":
+        return every
+    kept = set()
+    for one in wanted:
+        if isinstance(one, int):
+            for key, names in layers.items():
+                kept |= {(key, layer) for layer in select_layers(names, [one], where=where)}
+            continue
+        found = {
+            pair for pair in every if matches(pair[1], [one]) or matches("/".join(pair), [one])
+        }
+        if not found:
+            select_layers([layer for _, layer in every], [one], where=where)  # says which there are
+        kept |= found
+    return [pair for pair in every if pair in kept]
 
 
 def common_rows(

@@ -15,7 +15,9 @@ class AnalysisSection(Section):
 
     features: list[Name] = Field(description="names in features, of one dataset", min_length=1)
     layers: Layers = Field(
-        "all", description="layers of each of them: names, patterns, or positions"
+        "all",
+        description="layers of them: names or patterns, also as <features>/<layer>, or positions "
+        "in each",
     )
 
 

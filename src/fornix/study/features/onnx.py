@@ -46,6 +46,9 @@ class OnnxFeatures(ModelSection):
         if self.precision != "float32" or self.compile:
             msg = "precision and compile are torch's: an ONNX graph runs as it is, in float32"
             raise ValueError(msg)
+        if "window" in self.readouts:
+            msg = "the readout window is for words in running text and rows in time: take mean"
+            raise ValueError(msg)
         if len(self.mean) != len(self.std) or not all(one > 0 for one in self.std):
             msg = "mean and std need as many values as there are channels, std above 0"
             raise ValueError(msg)
