@@ -2,11 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import pytest
-from himalaya.ridge import RidgeCV
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -44,30 +41,6 @@ def folds_of(n, k=5):
     return [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(k)]
 
 
-@pytest.mark.parametrize("p", [15, 200])
-def test_solver_agrees_with_scikit_learn_in_the_primal_and_the_dual(p):
-    X, Y, _ = planted(n=60, p=p, t=4, noise=20)
-    inner = np.arange(60) % 5
-    found = ridge.solve(X, Y, ALPHAS, inner)
-    for unit in range(4):
-        # himalaya centres within every inner fold and averages the squared errors of folds.
-        search = GridSearchCV(
-            Ridge(), {"alpha": ALPHAS}, cv=PredefinedSplit(inner), scoring="neg_mean_squared_error"
-        ).fit(X, Y[:, unit])
-        assert found.alpha[unit] == search.best_params_["alpha"]
-        assert np.allclose(found.coef[:, unit], search.best_estimator_.coef_, atol=1e-8)
-        assert np.isclose(found.intercept[unit], search.best_estimator_.intercept_)
-
-
-def test_solver_agrees_with_himalayas_estimator():
-    X, Y, _ = planted(noise=10)
-    inner = np.arange(len(X)) % 5
-    reference = RidgeCV(alphas=ALPHAS, fit_intercept=True, cv=PredefinedSplit(inner)).fit(X, Y)
-    found = ridge.solve(X, Y, ALPHAS, inner)
-    assert np.allclose(found.coef, reference.coef_, atol=1e-10)
-    assert np.allclose(found.alpha, reference.best_alphas_)
-
-
 def test_planted_weights_are_recovered_in_raw_units():
     X, Y, coef = planted(n=400, noise=0.01)
     scale = np.logspace(-2, 2, X.shape[1])
@@ -96,6 +69,7 @@ def test_predictions_are_held_out_and_weights_predict():
     train = np.setdiff1d(np.arange(len(X)), test)
     other, _ = ridge.fit_standardised(X[train], Y[train], ALPHAS, np.arange(len(train)) % 5)
     expected = X[test] @ other.coef + other.intercept
+    assert not np.isnan(found.predicted["f/a"]).any()
     assert np.allclose(found.predicted["f/a"][test], expected, atol=1e-4)
     # A layer that is constant predicts the training mean, and the reader is told.
     assert np.allclose(found.predicted["f/flat"][test], Y[train].mean(0), atol=1e-5)
@@ -103,13 +77,6 @@ def test_predictions_are_held_out_and_weights_predict():
     assert found.alpha["f/a"].shape == (5, Y.shape[1])
     fitted = X @ found.weights["f/a/coef"] + found.weights["f/a/intercept"]
     assert np.corrcoef(fitted.ravel(), Y.ravel())[0, 1] > 0.7
-
-
-def test_units_without_signal_get_large_penalties():
-    X, Y, _ = planted(n=200, noise=1)
-    Y[:, ::2] = np.random.default_rng(1).normal(size=Y[:, ::2].shape)
-    found = ridge.solve(X, Y, ALPHAS, np.arange(200) % 5)
-    assert np.median(found.alpha[::2]) >= 100 * np.median(found.alpha[1::2])
 
 
 def test_components_agree_with_scikit_learns_pipeline():

@@ -54,6 +54,10 @@ class EncodingData:
     inner: InnerFolds
     targets: Mapping[str, Sequence[str]]
 
+    def width(self, target: str) -> int:
+        """Return how many features a target has."""
+        return sum(self.features[name][0].size for name in self.targets[target])
+
     def side_by_side(self, target: str) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         """Return a target's layers as one matrix, float64 (sample, feature), and each column's.
 

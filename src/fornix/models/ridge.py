@@ -2,45 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from himalaya.backend import set_backend
-from himalaya.kernel_ridge import solve_kernel_ridge_cv_eigenvalues
-from himalaya.ridge import solve_ridge_cv_svd
 from numpy.typing import NDArray
 from scipy.linalg import block_diag
 from sklearn.decomposition import PCA
-from sklearn.model_selection import PredefinedSplit
 
 from fornix.models.interface import Context, EncodingData, Predictions
 from fornix.progress import track
+from fornix.solvers.backend import Backend, choose_backend
+from fornix.solvers.ridge import MEMORY, Solution, solve, work
 
 if TYPE_CHECKING:
     from fornix.study.fits.ridge import RidgeFit
 
-BATCH_BYTES = 256 << 20
-"""Memory of one batch of units' predictions for all penalties."""
-
 EXACT_PCA = 2000
 """Samples or features up to which components are exact; beyond, they are randomised."""
 
-
-class Solution(NamedTuple):
-    """What a solver returns: coef (feature, unit), intercept (unit,), alpha (unit,)."""
-
-    coef: NDArray[np.float64]
-    intercept: NDArray[np.float64]
-    alpha: NDArray[np.float64]
-
-
-Solver = Callable[
-    [NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]], Solution
-]
-"""``solve(X, Y, alphas, inner_folds)``: X (sample, feature), Y (sample, unit), the grid of
-penalties, and the inner fold of each sample."""
+MEMORY_SHARE = 0.25
+"""Of a job's memory, what the solver takes for its working arrays."""
 
 
 def fit(section: RidgeFit, data: EncodingData, context: Context) -> Predictions:
@@ -56,26 +38,38 @@ def fit(section: RidgeFit, data: EncodingData, context: Context) -> Predictions:
         Notes go here.
     """
     low, high, count = section.alphas
-    alphas = np.logspace(low, high, count)
-    Y = data.responses
+    Y, n_folds = data.responses, section.inner_splits
     everything = np.arange(len(Y))
+    sizes = [data.width(target) for target in data.targets]
+    ahead = sum(work(len(Y), p, Y.shape[1], n_folds) for p in sizes) * (len(data.folds) + 1)
+    settings = partial(
+        fit_standardised,
+        alphas=np.logspace(low, high, count),
+        n_components=section.pca,
+        backend=choose_backend(context.resources, ahead),
+        memory=int(MEMORY_SHARE * 1e6 * context.resources.memory_mb),
+    )
     found = Predictions()
     for target in track(list(data.targets), "ridge: layers"):
         X, owner = data.side_by_side(target)
-        solved = partial(fit_standardised, alphas=alphas, owner=owner, n_components=section.pca)
+        solved = partial(settings, owner=owner)
         predicted = np.empty(Y.shape, dtype=np.float32)
         chosen = []
         blind = 0
         for train, test in data.folds:
-            solution, kept = solved(X[train], Y[train], inner_folds=data.inner(train))
-            predicted[test] = X[test] @ solution.coef + solution.intercept
+            inner = data.inner(train)
+            solution, kept = solved(
+                X[train], Y[train], inner_folds=inner, at=X[test], with_coef=False
+            )
+            predicted[test] = solution.predicted
             chosen.append(solution.alpha)
             blind += not kept
         final, _ = solved(X, Y, inner_folds=data.inner(everything))
         found.predicted[target] = predicted
         found.alpha[target] = np.stack(chosen).astype(np.float32)
-        for name, value in final._asdict().items():
-            found.weights[f"{target}/{name}"] = np.ascontiguousarray(value, dtype=np.float32)
+        for name in ("coef", "intercept", "alpha"):
+            value = np.ascontiguousarray(getattr(final, name), dtype=np.float32)
+            found.weights[f"{target}/{name}"] = value
         if blind:
             context.notes.append(
                 f"{target}: every feature is constant in the training samples of {blind} of "
@@ -89,12 +83,15 @@ def fit_standardised(
     Y: NDArray[Any],
     alphas: NDArray[np.float64],
     inner_folds: NDArray[np.intp],
-    solver: Solver | None = None,
     *,
     owner: NDArray[np.intp] | None = None,
     n_components: int | None = None,
+    at: NDArray[Any] | None = None,
+    with_coef: bool = True,
+    backend: Backend | None = None,
+    memory: int = MEMORY,
 ) -> tuple[Solution, int]:
-    """Fit on z-scored features and centred responses; return weights for raw features.
+    """Fit on z-scored features; return weights for raw features, and predictions.
 
     Features that are constant in ``X`` are dropped (their weights are 0).
 
@@ -106,36 +103,50 @@ def fit_standardised(
         Grid of penalties.
     inner_folds
         Inner fold of each sample.
-    solver
-        By default :func:`solve`.
     owner
         Space of each feature.
     n_components
         Principal components kept of each space; None keeps all features.
+    at
+        Samples to predict, (sample, feature).
+    with_coef, backend, memory
+        As for :func:`fornix.solvers.ridge.solve`.
 
     Returns
     -------
     The solution in the units of X and Y, and the number of features used.
     """
-    X, Y = np.asarray(X, dtype=np.float64), np.asarray(Y, dtype=np.float64)
+    X = np.asarray(X, dtype=np.float64)
     mean, spread = X.mean(0), X.std(0)
     # float32 features that differ in their last bits only are constant.
     used = spread > 1e-6 * np.maximum(np.abs(mean), 1e-12)
-    centre = Y.mean(0)
-    coef = np.zeros((X.shape[1], Y.shape[1]))
     if not used.any():
-        return Solution(coef, centre, np.full(Y.shape[1], alphas[-1])), 0
-    Z = (X[:, used] - mean[used]) / spread[used]
+        centre = Y.mean(0, dtype=np.float64)
+        coef = np.zeros((X.shape[1], Y.shape[1]))
+        predicted = None if at is None else np.tile(centre, (len(at), 1))
+        alpha = np.full(Y.shape[1], alphas[-1])
+        return Solution(coef, centre, alpha, Y.var(0, dtype=np.float64), predicted), 0
+    scaled = partial(_scaled, used=used, mean=mean, spread=spread)
+    Z, points = scaled(X), None if at is None else scaled(at)
+    axes = None
     if n_components is not None:
         spaces = np.zeros(len(mean), dtype=np.intp) if owner is None else owner
         axes = principal_axes(Z, spaces[used], n_components)
-        solution = (solver or solve)(Z @ axes, Y - centre, alphas, inner_folds)
-        solution = solution._replace(coef=axes @ solution.coef)
-    else:
-        solution = (solver or solve)(Z, Y - centre, alphas, inner_folds)
-    coef[used] = solution.coef / spread[used, None]
-    intercept = centre + solution.intercept - mean @ coef
-    return Solution(coef, intercept, solution.alpha), int(used.sum())
+        Z, points = Z @ axes, None if points is None else points @ axes
+    found = solve(
+        Z, Y, alphas, inner_folds, at=points, with_coef=with_coef, backend=backend, memory=memory
+    )
+    if found.coef is None:
+        return found, int(used.sum())
+    coef = np.zeros((X.shape[1], Y.shape[1]), dtype=found.coef.dtype)
+    coef[used] = (found.coef if axes is None else axes @ found.coef) / spread[used, None]
+    return found._replace(coef=coef, intercept=found.intercept - mean @ coef), int(used.sum())
+
+
+def _scaled(
+    X: NDArray[Any], used: NDArray[Any], mean: NDArray[Any], spread: NDArray[Any]
+) -> NDArray[np.float64]:
+    return np.asarray((X[:, used] - mean[used]) / spread[used])
 
 
 def principal_axes(
@@ -167,37 +178,3 @@ def principal_axes(
         blocks.append(found.components_.T / np.sqrt(found.explained_variance_.mean()))
     # Spaces lie side by side, in order.
     return np.asarray(block_diag(*blocks))
-
-
-def solve(
-    X: NDArray[np.float64],
-    Y: NDArray[np.float64],
-    alphas: NDArray[np.float64],
-    inner_folds: NDArray[np.intp],
-) -> Solution:
-    """Choose each unit's penalty by cross-validated squared error, and refit.
-
-    himalaya's solvers (Dupre la Tour et al. 2022, NeuroImage 264:119728): in the dual where
-    there are more features than samples, by a singular value decomposition otherwise. The mean
-    of the training part is taken off in every inner fold.
-    """
-    set_backend("numpy", on_error="raise")
-    largest = int(np.bincount(inner_folds).max())
-    batch = max(1, BATCH_BYTES // (8 * len(alphas) * largest))
-    settings = {
-        "alphas": alphas,
-        "fit_intercept": True,
-        "cv": PredefinedSplit(inner_folds),
-        "n_targets_batch": batch,
-    }
-    if X.shape[1] > len(X):
-        mean = X.mean(0)
-        Xc = X - mean
-        chosen, dual, _, _ = solve_kernel_ridge_cv_eigenvalues(Xc @ Xc.T, Y, **settings)
-        coef = Xc.T @ dual
-        intercept = Y.mean(0) - mean @ coef
-    else:
-        chosen, coef, _, intercept = solve_ridge_cv_svd(X, Y, **settings)
-    # himalaya hands back exp(log(alpha)): take the grid's own value.
-    nearest = np.abs(np.log(chosen)[:, None] - np.log(alphas)).argmin(1)
-    return Solution(coef, intercept, alphas[nearest])
