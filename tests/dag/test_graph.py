@@ -107,7 +107,7 @@ def test_params_name_what_they_are():
     assert params["section"].startswith("section: ")
     assert "features/gabor@" in params["inputs"]
     assert "fornix.models.ridge=" in params["code"]
-    assert "himalaya==" in params["code"]
+    assert "numpy==" in params["code"]
     assert "fornix.models.rsa=" not in params["code"]
 
 

@@ -32,7 +32,6 @@ DISTRIBUTIONS = {
 """Distributions whose name isn't that of their module."""
 
 BENEATH = {
-    "himalaya": ("numpy", "scipy"),
     "mne": ("numpy", "scipy"),
     "nilearn": ("numpy", "scipy", "scikit-learn", "nibabel"),
     "open_clip_torch": ("torch", "timm", "torchvision", "ftfy"),
