@@ -1,5 +1,6 @@
 # make demo    set up, run the built-in study, say where its report is
 # make test    set up, pass the tests
+# make studies run the small variant of every study and its control, write results/index.html
 # make lint    ruff, mypy, snakefmt, and whether the schema is current
 # make bench   run the benchmarks side by side, write benchmarks/RESULTS.md
 # make docs    build the documentation into site/
@@ -15,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TESTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs lock clean
+.PHONY: help demo studies test lint bench docs lock clean
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -24,6 +25,9 @@ demo: $(VENV)/.ready
 	@echo "fornix: running the built-in study (config/studies/demo.yaml)"
 	@$(BIN)/snakemake --cores $(CORES) --configfile config/studies/demo.yaml
 	@echo results/demo/report.html
+
+studies: $(VENV)/.ready
+	@$(BIN)/fornix studies --cores $(CORES)
 
 test: $(VENV)/.ready-dev
 	@echo "fornix: running the tests"

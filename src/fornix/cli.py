@@ -79,6 +79,17 @@ def parser() -> argparse.ArgumentParser:
         if name in ("preprocess", "fit"):
             stage.add_argument("--subject", required=True, help="label, without 'sub-'")
         stage.set_defaults(run=_stage, stage=name)
+    small = command(
+        "studies",
+        "run the small variants of all studies, and their controls",
+        "Writes results/index.html: each paper's claims, with their verdicts in both worlds.",
+    )
+    small.add_argument("names", metavar="NAME", nargs="*", help="studies; by default all")
+    small.add_argument("--cores", type=int, default=2, help="cores that Snakemake may use")
+    small.add_argument(
+        "--folder", type=Path, default=Path("config/studies"), help="where studies lie"
+    )
+    small.set_defaults(run=_studies)
     show = command("show", "print an artifact's shape, section, versions and history")
     show.add_argument("path", metavar="PATH", type=Path, help="an artifact's folder or manifest")
     show.set_defaults(run=_show)
@@ -165,6 +176,15 @@ def _plan(arguments: argparse.Namespace) -> None:
 
     for line in plan(arguments.study, arguments.variant):
         print(line)
+
+
+def _studies(arguments: argparse.Namespace) -> None:
+    from fornix.dag.minis import run_all, small_studies
+    from fornix.report.overview import write_overview
+
+    for line in run_all(small_studies(arguments.folder, arguments.names), arguments.cores):
+        print(line, flush=True)
+    print(write_overview(Path("results")))
 
 
 def _new(arguments: argparse.Namespace) -> None:

@@ -10,18 +10,16 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 import fornix
-from fornix.evaluation.claims import REFUTED, SUPPORTED, UNTESTABLE
+from fornix.evaluation.claims import SUPPORTED
 from fornix.report import analyses, dag, data, history, methods, tables, words
 from fornix.report.figures import decoding, encoding, rsa
 from fornix.report.figures.canvas import Picture
 from fornix.report.headlines import headlines
 from fornix.report.material import Material
+from fornix.report.overview import MARKS
 from fornix.report.tables import Table
 from fornix.store.provenance import Meter
 from fornix.study.base import joined
-
-MARKS = {SUPPORTED: ("good", "✓"), REFUTED: ("bad", "✗"), UNTESTABLE: ("none", "?")}
-"""Look and sign of a verdict; its words stand beside them."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from fornix.report.history import costs
 from fornix.report.material import Material
 from fornix.report.page import render
 from fornix.store import Recipe, Target, adopt, create, open_artifact
@@ -51,4 +52,5 @@ def run(
         draft.file("study.yaml").write_bytes(inputs["study"].read_bytes())
         label = target.path.name.rpartition("-")[0]
         draft.file("report.html").write_text(render(material, label), encoding="utf-8")
-        draft.note(n_scores=len(material.scores), n_claims=len(material.verdicts))
+        spent = round(costs(material)[0], 1)
+        draft.note(n_scores=len(material.scores), n_claims=len(material.verdicts), seconds=spent)
