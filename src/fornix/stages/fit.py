@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 from threadpoolctl import threadpool_limits
 
 from fornix.models.interface import Context
+from fornix.stages.scratch import scratch
 from fornix.stages.tasks.job import Fitted, Job
 from fornix.store.artifact import Recipe, Target, adopt, create, open_artifact
 from fornix.study.compute import Compute
@@ -62,7 +63,11 @@ def run(
     if adopt(target, recipe):
         return
     task = importlib.import_module(f"fornix.stages.tasks.{section.task}")
-    with create(target, recipe) as draft, threadpool_limits(resources.threads):
+    with (
+        create(target, recipe) as draft,
+        threadpool_limits(resources.threads),
+        scratch(draft, needed=section.trained) as folder,
+    ):
         job = Job(
             subject=subject or "",
             seed=seed,
@@ -70,7 +75,7 @@ def run(
             events=responses.table("events") if "events.parquet" in parts else None,
             features={name: plain_text(one.dataset("features")) for name, one in features.items()},
             model=importlib.import_module(f"fornix.models.{section.kind}"),
-            context=Context(resources, seed, subject or "", scratch=draft.path),
+            context=Context(resources, seed, subject or "", scratch=folder),
         )
         fitted: Fitted = task.fit(section, job)
         head = {"kind": section.kind, "task": section.task, "subject": job.subject}

@@ -46,6 +46,9 @@ class FitSection(Section):
     """What is fitted to what; names the modules of ``fornix.stages.tasks`` and, where it is
     scored, of ``fornix.evaluation``."""
 
+    trained: ClassVar[bool] = False
+    """Whether it is trained by the loop, for so long that checkpoints outlive a kill."""
+
     responses: Name = Field(description="a name in responses")
     shuffle: bool = Field(False, description="control: what should be predicted is permuted")
 
