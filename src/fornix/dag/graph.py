@@ -284,7 +284,7 @@ class Graph:
 
     def _fit(self, name: str) -> None:
         section = self.study.fits[name]
-        used = {f"features/{one}": one for one in getattr(section, "features", [])}
+        used = {f"features/{one}": one for one in section.reads()}
         features = {key: self.find("features", one) for key, one in used.items()}
         needs: dict[str, Job] = {}
         for responses in list(self.of("preprocess", section.responses)):

@@ -79,7 +79,7 @@ def nodes(material: Material) -> list[Node]:
         boxes.append(Node(f"features/{name}", 2, name, detail, "features", needs))
     for name, fit in study.fits.items():
         needs = [f"responses/{fit.responses}"]
-        needs += [f"features/{one}" for one in getattr(fit, "features", [])]
+        needs += [f"features/{one}" for one in fit.reads()]
         kind = "control" if fit.shuffle else "fit"
         detail = f"{fit.kind}, {_cost(material, f'fit/{name}/')}"
         boxes.append(Node(f"fit/{name}", 3, name, detail, kind, needs))

@@ -50,7 +50,7 @@ def run(
         The study's seed.
     """
     responses = open_artifact(inputs["responses"])
-    names = list(getattr(section, "features", []))
+    names = section.reads()
     features = {name: open_artifact(inputs[f"features/{name}"]) for name in names}
     # Volumes come with the events by which features are aligned; trials carry their stimulus.
     parts = [

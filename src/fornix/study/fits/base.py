@@ -52,6 +52,10 @@ class FitSection(Section):
     responses: Name = Field(description="a name in responses")
     shuffle: bool = Field(False, description="control: what should be predicted is permuted")
 
+    def reads(self) -> list[str]:
+        """Return the names in features that the fit needs."""
+        return []
+
     def describe(self, held_out: str = "") -> str:
         """Say in a sentence what was fitted, for the report's methods.
 

@@ -7,7 +7,12 @@ from typing import Annotated
 from pydantic import Field
 
 from fornix.study.fits.classifier import ClassifierFit
+from fornix.study.fits.factorised import FactorisedFit
 from fornix.study.fits.ridge import RidgeFit
 from fornix.study.fits.rsa import RsaFit
+from fornix.study.fits.transformer_encoder import TransformerEncoderFit
 
-Fit = Annotated[RidgeFit | ClassifierFit | RsaFit, Field(discriminator="kind")]
+Fit = Annotated[
+    RidgeFit | TransformerEncoderFit | FactorisedFit | ClassifierFit | RsaFit,
+    Field(discriminator="kind"),
+]
