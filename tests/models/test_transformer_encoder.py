@@ -105,15 +105,12 @@ def test_a_killed_fit_goes_on_to_the_same_bits(tmp_path, monkeypatch):
 
 
 def test_networks_of_other_validation_samples_are_averaged():
-    found, context = fit(training={"epochs": 2}, resamples=3, inner_splits=3)
+    found, _ = fit(training={"epochs": 2}, resamples=3, inner_splits=3)
     test = np.flatnonzero(np.arange(len(WORLD.tokens)) % 4 == 0)
     inner = np.arange(300) % 3
     train = WORLD.data().folds[0][0]
     each = []
     for number in range(3):
-        jobs = networks._Jobs(section(training={"epochs": 2}), context, WORLD.tokens,
-                              WORLD.responses, "vit/tokens", lambda: None)  # fmt: skip
-        assert jobs.device.type == "cpu"
         part = networks.Part(
             WORLD.tokens, WORLD.responses, train[inner != number], train[inner == number]
         )
@@ -127,7 +124,7 @@ def test_networks_of_other_validation_samples_are_averaged():
         network = transformer_encoder._build(section(), regions, WORLD.tokens)
         network.load_state_dict(weights)
         learner.network = network
-        each.append(learner.predict(0, test, jobs.device))
+        each.append(learner.predict(0, test, torch.device("cpu")))
     assert names == ["early", "face"]
     assert np.allclose(found.predicted["vit/tokens"][test], np.mean(each, 0), atol=1e-5)
 

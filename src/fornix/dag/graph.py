@@ -249,18 +249,18 @@ class Graph:
             needs=needs,
             above=above,
             roots={"root": self.root(section.dataset)},
-            contents=self._weights(section, name),
+            contents=self._weights(section, f"features.{name}"),
             modules=(f"fornix.features.{section.kind}",),
         )
 
-    def _weights(self, section: Features, name: str) -> tuple[tuple[str, str], ...]:
+    def _weights(self, section: Section, where: str) -> tuple[tuple[str, str], ...]:
         """Return the digests of the local files that a section names."""
         found = []
         for key in ("model", "weights"):
             written = getattr(section, key, None)
             if not isinstance(written, str):
                 continue
-            path = self._package(written) or expand(written, where=f"features.{name}.{key}")
+            path = self._package(written) or expand(written, where=f"{where}.{key}")
             if path.is_dir():
                 found.append((f"{key}:{path.name}", self._listing(path).digest[:12]))
             elif path.is_file():  # and what lies beside it under its name, such as net.onnx_data
@@ -299,6 +299,7 @@ class Graph:
                 needs={**mine, **features},
                 subject=subject,
                 seed=self.study.seed,
+                contents=self._weights(section, f"fits.{name}"),
                 modules=modules,
             )
             for subject, mine in groups.items()

@@ -43,15 +43,16 @@ class Scale:
     spread: NDArray[np.float32]
 
     @staticmethod
-    def of(values: NDArray[Any], rows: Rows) -> Scale:
-        """Return those of the last axis, over the given rows and everything between."""
-        total = np.zeros(values.shape[-1])
+    def of(samples: Sequence[tuple[NDArray[Any], Rows]]) -> Scale:
+        """Return those of the last axis, over rows of arrays and everything between."""
+        total = np.zeros(samples[0][0].shape[-1])
         squares, count = total.copy(), 0
-        for start in range(0, len(rows), PREDICTED_AT_ONCE):
-            some = values[rows[start : start + PREDICTED_AT_ONCE]]
-            some = some.reshape(-1, values.shape[-1]).astype(np.float64)
-            total, squares = total + some.sum(0), squares + (some**2).sum(0)
-            count += len(some)
+        for values, rows in samples:
+            for start in range(0, len(rows), PREDICTED_AT_ONCE):
+                some = values[rows[start : start + PREDICTED_AT_ONCE]]
+                some = some.reshape(-1, values.shape[-1]).astype(np.float64)
+                total, squares = total + some.sum(0), squares + (some**2).sum(0)
+                count += len(some)
         mean = total / count
         spread = np.sqrt(np.maximum(squares / count - mean**2, 0))
         constant = spread <= 1e-6 * np.maximum(np.abs(mean), 1e-12)
@@ -93,10 +94,6 @@ class Part:
         mend = "make fits.<name>.inner_splits smaller (2 at least), or use more samples"
         raise FornixError(problem, where=where, mend=mend)
 
-    def scales(self) -> tuple[Scale, Scale]:
-        """Return those of inputs and responses, over the training samples."""
-        return Scale.of(self.inputs, self.train), Scale.of(self.responses, self.train)
-
 
 class Learner:
     """A network, and the samples that it learns from.
@@ -109,19 +106,29 @@ class Learner:
         One a subject.
     call
         How it is called.
+    scale
+        Of the inputs; None: that of all parts' training samples together.
     """
 
-    def __init__(self, network: nn.Module, parts: Sequence[Part], call: Call | None = None) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        parts: Sequence[Part],
+        call: Call | None = None,
+        *,
+        scale: Scale | None = None,
+    ) -> None:
         self.network = network
         self.parts = list(parts)
         self.call: Call = call or (lambda net, inputs, _: net(inputs))
-        self.scales = [part.scales() for part in parts]
+        self.scale = scale or Scale.of([(part.inputs, part.train) for part in parts])
+        self.scales = [Scale.of([(part.responses, part.train)]) for part in parts]
         lengths = [len(part.inputs) for part in parts]
         self.first = np.concatenate([[0], np.cumsum(lengths)])
 
     def inputs(self, number: int, rows: Rows, device: torch.device) -> Tensor:
         """Return z-scored inputs of some samples of a part."""
-        return _scaled(self.parts[number].inputs[rows], self.scales[number][0], device)
+        return _scaled(self.parts[number].inputs[rows], self.scale, device)
 
     def fit(self, section: NetworkSection, run: Run) -> Trained:
         """Train the network; it keeps the weights of the epoch that the validation samples chose.
@@ -136,9 +143,10 @@ class Learner:
             part.train + start for part, start in zip(self.parts, self.first, strict=False)
         )
         sampler = Grouped(rows, plan.batch_size, run.seed, run.purpose)
-        return train(
-            self.network, self._step, sampler, plan, run=run, hooks=Hooks(validate=self._validate)
-        )
+        own = getattr(self.network, "groups", None)
+        groups = list(own(plan.learning_rate)) if own is not None else None
+        hooks = Hooks(validate=self._validate, groups=groups)
+        return train(self.network, self._step, sampler, plan, run=run, hooks=hooks)
 
     def predict(self, number: int, rows: Rows, device: torch.device) -> NDArray[np.float32]:
         """Return predictions of some samples of a part, in the units of the responses."""
@@ -151,7 +159,7 @@ class Learner:
         self, number: int, tell: Callable[[Tensor], Tensor], rows: Rows, device: torch.device
     ) -> NDArray[np.float32]:
         told = self.each(number, tell, rows, device)
-        scale = self.scales[number][1]
+        scale = self.scales[number]
         return np.asarray(told * scale.spread + scale.mean, dtype=np.float32)
 
     def each(
@@ -170,7 +178,7 @@ class Learner:
         number = int(np.searchsorted(self.first, batch.rows[0], side="right")) - 1
         part, rows = self.parts[number], batch.rows - self.first[number]
         told = self.call(network, self.inputs(number, rows, batch.device), number)
-        wanted = _scaled(part.responses[rows], self.scales[number][1], batch.device)
+        wanted = _scaled(part.responses[rows], self.scales[number], batch.device)
         return torch.nn.functional.mse_loss(told.float(), wanted), {}
 
     def _validate(self, network: nn.Module) -> dict[str, float]:
@@ -179,7 +187,7 @@ class Learner:
         correlations, errors = [], []
         for number, part in enumerate(self.parts):
             told = self.each(number, partial(self._told, number), part.validation, device)
-            scale = self.scales[number][1]
+            scale = self.scales[number]
             wanted = (part.responses[part.validation] - scale.mean) / scale.spread
             correlations.append(column_correlation(told, wanted).mean())
             errors.append(((told - wanted) ** 2).mean(dtype=np.float64))
@@ -193,6 +201,7 @@ def fit_networks(
     *,
     view: Callable[[str, NDArray[Any]], NDArray[Any]],
     build: Callable[[NDArray[Any]], nn.Module],
+    scale: Scale | None = None,
 ) -> Predictions:
     """Train networks fold by fold and layer by layer, and predict every held-out sample.
 
@@ -206,23 +215,26 @@ def fit_networks(
     build
         These features -> a network, drawn anew. It may have ``attend``, as
         :class:`fornix.models.attention.RegionQueries` does.
+    scale
+        Of the features; None: that of the training samples.
     """
     with settings(context.resources.threads):
-        return _fit_networks(section, data, context, view, build)
+        # All layers are looked at before the first is trained.
+        views = {target: view(target, one_layer(data, target)) for target in data.targets}
+        jobs_of = partial(_Jobs, section, context, build, scale)
+        return _fit_views(section, data, views, jobs_of)
 
 
-def _fit_networks(
+def _fit_views(
     section: NetworkSection,
     data: EncodingData,
-    context: Context,
-    view: Callable[[str, NDArray[Any]], NDArray[Any]],
-    build: Callable[[NDArray[Any]], nn.Module],
+    views: dict[str, NDArray[Any]],
+    jobs_of: Callable[..., _Jobs],
 ) -> Predictions:
     found = Predictions()
     everything = np.arange(len(data.responses))
-    views = {target: view(target, one_layer(data, target)) for target in data.targets}
     for target, inputs in views.items():
-        jobs = _Jobs(section, context, inputs, data.responses, target, partial(build, inputs))
+        jobs = jobs_of(inputs, data.responses, target)
         predicted = np.full_like(data.responses, np.nan)
         maps: NDArray[np.float32] | None = None
         for number, (train_rows, test) in enumerate(data.folds):
@@ -248,10 +260,11 @@ class _Jobs:
 
     section: NetworkSection
     context: Context
+    build: Callable[[NDArray[Any]], nn.Module]
+    scale: Scale | None
     inputs: NDArray[Any]
     responses: NDArray[np.float32]
     target: str
-    build: Callable[[], nn.Module]
 
     @property
     def device(self) -> torch.device:
@@ -265,11 +278,11 @@ class _Jobs:
         for number in range(resamples(self.section, inner, self.context.notes)):
             purpose = ("fit", self.context.subject, self.target, name, str(number))
             with seeded(self.context.seed, "weights", *purpose):
-                network = self.build()
+                network = self.build(self.inputs)
             left_out = inner == number
             run = run_of(self.context, purpose)
             part = Part(self.inputs, self.responses, rows[~left_out], rows[left_out])
-            learner = Learner(network, [part.check(run.where)])
+            learner = Learner(network, [part.check(run.where)], scale=self.scale)
             trained = learner.fit(self.section, run)
             log = trained.log.assign(target=self.target, fold=name, network=number)
             found.logs.append(log)
@@ -321,13 +334,15 @@ def tokens(target: str, values: NDArray[Any], *, kind: str) -> NDArray[Any]:
 
 
 def weights_of(learner: Learner, name: str) -> dict[str, NDArray[np.float32]]:
-    """Return a network's weights, and the scales that go with them."""
-    state = learner.network.state_dict().items()
-    found = {f"{name}/{key}": one.detach().float().cpu().numpy() for key, one in state}
-    for number, scales in enumerate(learner.scales):
-        for what, scale in zip(("features", "responses"), scales, strict=True):
-            place = f"{name}/scale{number}/{what}"
-            found |= {f"{place}/mean": scale.mean, f"{place}/spread": scale.spread}
+    """Return a network's weights (those that learnt), and the scales that go with them."""
+    frozen = {key for key, one in learner.network.named_parameters() if not one.requires_grad}
+    state = {key: one for key, one in learner.network.state_dict().items() if key not in frozen}
+    found = {f"{name}/{key}": one.detach().float().cpu().numpy() for key, one in state.items()}
+    scales = {"features": learner.scale}
+    scales |= {f"responses{number}": one for number, one in enumerate(learner.scales)}
+    for what, scale in scales.items():
+        found |= {f"{name}/scale/{what}/mean": scale.mean}
+        found |= {f"{name}/scale/{what}/spread": scale.spread}
     return found
 
 

@@ -69,6 +69,9 @@ def run(
     }
     read = {whose[name]: one.digests(*parts[name]) for name, one in responses.items()}
     read |= {f"features/{name}": one.digests("features.zarr") for name, one in features.items()}
+    model = importlib.import_module(f"fornix.models.{section.kind}")
+    if hasattr(model, "fingerprint"):  # weights that it starts from
+        read["weights"] = model.fingerprint(section, seed)
     settings = {k: v for k, v in section.identity().items() if k != "responses"}
     recipe = Recipe("fit", settings | {"subject": subject, "seed": seed}, read)
     if adopt(target, recipe):
@@ -80,7 +83,6 @@ def run(
         scratch(draft, needed=section.trained) as folder,
     ):
         context = Context(resources, seed, subject or "", scratch=folder)
-        model = importlib.import_module(f"fornix.models.{section.kind}")
         stored = {name: plain_text(one.dataset("features")) for name, one in features.items()}
         jobs = {
             name: Job(
