@@ -27,7 +27,7 @@ def scores(rows):
         "n": 10,
     }
     table = pd.DataFrame([{**defaults, **row} for row in rows])
-    return table[list(COLUMNS)]
+    return table.reindex(columns=list(COLUMNS))
 
 
 def three(values, p=0.001, **more):

@@ -7,6 +7,7 @@ linearised bootstrap (Efron 1982, The Jackknife, the Bootstrap and Other Resampl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from fornix.evaluation.metrics import Floats, centred, correlation_factors
+from fornix.seeds import generator
 
 
 def correlation_influence(
@@ -95,7 +97,24 @@ def jackknife_interval(
 
 def multiplicities(n: int, draws: int, rng: np.random.Generator) -> Floats:
     """Return how often each of n items is drawn, with replacement, float64 (draw, item)."""
-    return rng.multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float64)
+    return np.asarray(rng.multinomial(n, np.full(n, 1 / n), size=draws), dtype=np.float64)
+
+
+def poisson_multiplicities(items: Sequence[str], draws: int, seed: int) -> Floats:
+    """Return how often each item is drawn, the same for all subjects who met it.
+
+    An item's own Poisson(1), from its name: subjects with some items in common share their draws
+    without having to agree on a list (Chamandy et al. 2012, Google Research: the Poisson
+    bootstrap).
+
+    Returns
+    -------
+    float64 (draw, item).
+    """
+    found = np.empty((draws, len(items)))
+    for column, item in enumerate(items):
+        found[:, column] = generator(seed, "evaluate", "bootstrap", item).poisson(1, draws)
+    return found
 
 
 def resampled(value: NDArray[Any], influence: NDArray[Any], drawn: NDArray[Any]) -> Floats:
@@ -137,7 +156,7 @@ def resampled_means(values: NDArray[Any], drawn: NDArray[Any]) -> Floats:
     weights = drawn / drawn.sum(1, keepdims=True)
     if np.ndim(values) == 2:
         return np.asarray(weights @ values)
-    return np.einsum("ds,sdu->du", weights, values, optimize=True)
+    return np.asarray(np.einsum("ds,sdu->du", weights, values, optimize=True))
 
 
 def percentiles(draws: NDArray[Any], confidence: float) -> tuple[Floats, Floats]:

@@ -65,8 +65,8 @@ def sign_patterns(n_subjects: int, draws: int, rng: np.random.Generator) -> Floa
     """
     if n_subjects <= EXACT_UP_TO and 2**n_subjects <= draws + 1:
         bits = np.arange(2**n_subjects)[:, None] >> np.arange(n_subjects)
-        return 1.0 - 2.0 * (bits & 1)
-    signs = rng.choice([-1.0, 1.0], size=(draws + 1, n_subjects))
+        return np.asarray(1 - 2 * (bits & 1), dtype=np.float64)
+    signs = np.asarray(1 - 2 * rng.integers(0, 2, size=(draws + 1, n_subjects)), dtype=np.float64)
     signs[0] = 1
     return signs
 
