@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from fornix.evaluation import comparisons, corrections, likeness
+from fornix.evaluation import target_pairs, corrections, likeness
 from fornix.evaluation.ceiling_choice import HOW as HOW_CEILING
 from fornix.evaluation.ceiling_choice import Samples, best_model, ceiling_of, kind_of
 from fornix.evaluation.corrections import Corrections
@@ -59,7 +59,7 @@ def evaluate(
         profiles.append([])
         found.rows += _rows(one, share, places, kind, resampling=resampling, profiles=profiles[-1])
         if scores.compare:
-            found.rows += comparisons.comparison_rows(one, places, found.notes)
+            found.rows += target_pairs.comparison_rows(one, places, found.notes)
         if scores.brain_likeness:
             mine = profiles[-1]
             found.rows += likeness.likeness_rows(subject, mine, scores, found.notes, seed=seed)
@@ -122,7 +122,7 @@ def _how(scores: Scores, kind: str, *, continuous: bool) -> dict[str, str]:
     if scores.correction != "none":
         how["p_corrected"] = corrections.HOW[scores.correction]
     if scores.compare:
-        how |= comparisons.HOW
+        how |= target_pairs.HOW
     if scores.brain_likeness:
         how |= likeness.HOW
     return how
