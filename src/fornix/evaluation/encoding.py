@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from fornix.evaluation import comparisons, corrections, likeness
+from fornix.evaluation import corrections, likeness, target_pairs
 from fornix.evaluation.attention import HOW as HOW_ATTENTION
 from fornix.evaluation.attention import METRIC as ATTENTION_HIT
 from fornix.evaluation.attention import attention_rows
@@ -63,7 +63,7 @@ def evaluate(
         found.rows += _rows(one, share, places, kind, resampling=resampling, profiles=profiles[-1])
         found.rows += attention_rows(subject, one.fit, scores, one.rng("attention"))
         if scores.compare:
-            found.rows += comparisons.comparison_rows(one, places, found.notes)
+            found.rows += target_pairs.comparison_rows(one, places, found.notes)
         if scores.brain_likeness:
             mine = profiles[-1]
             found.rows += likeness.likeness_rows(subject, mine, scores, found.notes, seed=seed)
@@ -128,7 +128,7 @@ def _how(scores: Scores, kind: str, *, continuous: bool) -> dict[str, str]:
     if scores.correction != "none":
         how["p_corrected"] = corrections.HOW[scores.correction]
     if scores.compare:
-        how |= comparisons.HOW
+        how |= target_pairs.HOW
     if scores.brain_likeness:
         how |= likeness.HOW
     return how
