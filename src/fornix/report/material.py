@@ -142,7 +142,7 @@ class Material:
         task = self.study.fits[fit].task
         if task == "decoding":
             return "auc" if self.in_time(fit) else "accuracy"
-        return {"encoding": "pearson_r", "rsa": "spearman_rho"}[task]
+        return str(getattr(self.study.fits[fit], "metric", "pearson_r"))
 
     def targets(self, fit: str) -> list[str]:
         """Return a fit's targets: features in the study's order, layers in the model's."""

@@ -189,13 +189,34 @@ def session_means(
             f"{len(found) - len(common)} stimuli that not every session shows are left out"
         )
     sessions = [str(one) for one in dict.fromkeys(session)]
-    means = np.stack(
-        [
-            [matrix[(session == one) & (shown == name)].mean(0) for name in common]
-            for one in sessions
-        ]
-    )
+    used = np.isin(shown, common)
+    place = {one: at for at, one in enumerate(sessions)}
+    cells = np.array([place[one] for one in session[used]]) * len(common)
+    cells += np.searchsorted(np.asarray(common), shown[used])
+    means = means_by(matrix[used], cells).astype(np.float32)
+    means = means.reshape(len(sessions), len(common), -1)
     return np.asarray(common, dtype=object), sessions, means
+
+
+def means_by(matrix: NDArray[Any], codes: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the mean of the rows of each code; every code from 0 to the largest has rows.
+
+    Parameters
+    ----------
+    matrix
+        (sample, unit).
+    codes
+        (sample,).
+
+    Returns
+    -------
+    float64 (code, unit).
+    """
+    order = np.argsort(codes, kind="stable")
+    counts = np.bincount(codes)
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    sums = np.add.reduceat(matrix[order].astype(np.float64), starts, axis=0)
+    return np.asarray(sums / counts[:, None])
 
 
 def shuffled_rows(table: pd.DataFrame, rng: np.random.Generator) -> NDArray[np.intp]:

@@ -26,7 +26,6 @@ from fornix.report.figures.canvas import (
 from fornix.report.material import Material, words
 from fornix.report.words import metric as metric_name
 
-METRIC = "spearman_rho"
 MAX_BARS = 20
 MAX_UNITS = 6
 MIN_LAYERS = 3
@@ -41,7 +40,7 @@ MAX_KINDS = 12
 
 def draw(material: Material, fit: str, control: str | None) -> list[Picture]:
     """Return the figures of an RSA fit: bars under a ceiling, and dissimilarity matrices."""
-    rows = material.rows(fit, METRIC)
+    rows = material.rows(fit, material.metric(fit))
     if rows.empty:
         return []
     bars = _bars(material, fit, rows, control)
@@ -57,7 +56,8 @@ def _bars(material: Material, fit: str, rows: pd.DataFrame, control: str | None)
     columns = 1 if len(units) == 1 else 2 if len(units) in (2, 4) else 3
     width = 7.6 if columns == 1 else 10.25
     figure, axes = panels(len(units), columns=columns, width=width, height=0.9 + 0.2 * n_bars)
-    null = material.rows(control, METRIC)
+    metric = material.metric(fit)
+    null = material.rows(control, metric)
     several = len(set(rows["subject"])) > 1
     for axis, unit in zip(axes, units, strict=True):
         here = rows[rows["unit"] == unit]
@@ -76,19 +76,19 @@ def _bars(material: Material, fit: str, rows: pd.DataFrame, control: str | None)
             if len(shuffled):
                 axis.plot(shuffled.mean(), place, "D", markersize=4.5, markeredgecolor=GREY,
                           markerfacecolor="white", label="shuffled control")  # fmt: skip
-        chance_line(axis, 0, across=False)
+        chance_line(axis, float(here["chance"].mean()), across=False)
         axis.set_yticks(y, [shortened(target) for target in means.index])
         axis.tick_params(axis="y", length=0)
         axis.set_ylim(-0.7, len(means) - 0.3)
         axis.grid(axis="x")
-        axis.set_xlabel(metric_name(METRIC))
+        axis.set_xlabel(metric_name(metric))
         axis.set_title("" if unit == ALL else unit)
     reach = [axis.get_xlim() for axis in axes]
     for axis in axes:
         axis.set_xlim(min(low for low, _ in reach), max(high for _, high in reach))
     key(figure, axes[0])
     n = rows["subject"].nunique()
-    caption = "Rank correlation of each model's dissimilarities with the brain's"
+    caption = f"{metric_name(metric)} of each model's dissimilarities with the brain's"
     caption += f", mean over {n} subjects (dots)" if several else ""
     hidden = rows["target"].nunique() - n_bars
     caption += f"; the {n_bars} best, {hidden} more are in the table" if hidden else ""
@@ -129,17 +129,16 @@ def _profiles(material: Material, fit: str, rows: pd.DataFrame) -> list[Picture]
                 axis.plot(depth, each, color=colour, alpha=0.3, linewidth=0.9)
             axis.plot(depth, values.mean(), color=colour, marker=".", markersize=6, linewidth=1.9,
                       label=name, zorder=4)  # fmt: skip
-        chance_line(axis, 0)
+        chance_line(axis, float(rows["chance"].mean()))
         axis.grid(axis="y")
         axis.set_title("" if unit == ALL else unit)
         axis.set_xticks([0, 1], ["first layer", "last layer"])
         if number % columns == 0:
-            axis.set_ylabel(metric_name(METRIC))
+            axis.set_ylabel(metric_name(material.metric(fit)))
     key(figure, axes[0])
     n = rows["subject"].nunique()
-    caption = (
-        "Rank correlation of each network's layers with the brain, in the order of the network."
-    )
+    caption = f"{metric_name(material.metric(fit))} of each network's layers with the brain, in "
+    caption += "the order of the network."
     caption += f" Thick: mean over {n} subjects; thin: each of them." if n > 1 else ""
     means = rows.groupby("target")["value"].mean()
     best = [str(means.reindex(layers).idxmax()) for layers in networks.values()]

@@ -2,16 +2,93 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from fornix.study.base import Name, joined
+from fornix.study.base import Name, Section, joined
 from fornix.study.fits.base import FitSection
 
+METRICS = {
+    "spearman": "spearman_rho",
+    "rho_a": "rho_a",
+    "kendall": "kendall_tau_a",
+    "pearson": "pearson_r",
+    "cosine": "cosine",
+    "whitened_cosine": "whitened_cosine",
+    "whitened_correlation": "whitened_correlation",
+    "cka": "cka",
+    "procrustes": "procrustes",
+}
+"""Comparison -> the metric's name in the score table."""
 
-class RsaFit(FitSection):
-    """RSA: dissimilarities of the features against those of the brain."""
+
+class Transform(Section):
+    """Geo-topological transform of dissimilarities (Lin & Kriegeskorte 2023, arXiv:2309.11028).
+
+    Each matrix is rank-transformed to 0..1; below the quantile ``lower`` it becomes 0, above
+    ``upper`` 1, and rises linearly between. Close bounds keep the topology (which stimuli are
+    neighbours), distant ones the geometry. ``geodesic`` then takes the shortest paths along the
+    pairs that are nearer than ``upper``.
+    """
+
+    lower: float = Field(0.0, ge=0, le=1, description="quantile, share of the pairs set to 0")
+    upper: float = Field(1.0, ge=0, le=1, description="quantile, share of the pairs below 1")
+    geodesic: bool = Field(False, description="distances along neighbours instead")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.lower > self.upper:
+            msg = f"lower ({self.lower:g}) lies above upper ({self.upper:g})"
+            raise ValueError(msg)
+        return self
+
+    def describe(self) -> str:
+        """Say what is done to dissimilarities."""
+        geodesic = ", geodesic" if self.geodesic else ""
+        return f"geo-topological transform ({self.lower:g} to {self.upper:g}{geodesic})"
+
+
+class BrainDistance(Section):
+    """How the brain's dissimilarities are measured.
+
+    - ``correlation``: 1 - Pearson's r; ``euclidean``;
+    - ``mahalanobis``: squared, whitened by the noise, divided by the number of units;
+    - ``crossnobis``: the same, cross-validated over independent parts of the trials: unbiased,
+      0 on average for equal patterns, possibly negative.
+    """
+
+    brain_distance: Literal["correlation", "euclidean", "mahalanobis", "crossnobis"] = Field(
+        "correlation", description="of responses (unused where they are RDMs already)"
+    )
+    noise: Literal["auto", "residuals", "none"] = Field(
+        "auto",
+        description="residuals: whiten patterns by the Ledoit-Wolf covariance of single trials "
+        "about their stimulus' mean; auto: with mahalanobis and crossnobis",
+    )
+    partitions: Literal["auto", "run", "session", "repeat"] = Field(
+        "auto", description="crossnobis: what it is cross-validated over"
+    )
+
+    @property
+    def whitens(self) -> bool:
+        """Whether patterns are whitened by their noise."""
+        by_kind = self.brain_distance in ("mahalanobis", "crossnobis")
+        return self.noise == "residuals" or (self.noise == "auto" and by_kind)
+
+    def describe_distance(self) -> str:
+        """Say how the brain's dissimilarities are measured, where that was chosen."""
+        if self.brain_distance == "correlation" and not self.whitens:
+            return ""
+        return f"{'noise-whitened ' if self.whitens else ''}{self.brain_distance} distances of "
+
+
+class RsaFit(BrainDistance, FitSection):
+    """RSA: dissimilarities of the features against those of the brain.
+
+    ``cka`` and ``procrustes`` compare patterns themselves, up to rotation and scale; they need no
+    distance, and take the squared euclidean one, which holds all of the patterns' geometry.
+    """
 
     task: ClassVar[str] = "rsa"
     kind: Literal["rsa"] = Field(description="comparison of dissimilarities")
@@ -21,8 +98,19 @@ class RsaFit(FitSection):
         description="of features; layers of one or two numbers use their difference, indicator "
         "layers (columns) use disagreement",
     )
-    brain_distance: Literal["correlation", "euclidean"] = Field(
-        "correlation", description="of responses (unused where they are RDMs already)"
+    comparison: Literal[
+        "spearman",
+        "rho_a",
+        "kendall",
+        "pearson",
+        "cosine",
+        "whitened_cosine",
+        "whitened_correlation",
+        "cka",
+        "procrustes",
+    ] = Field("spearman", description="how dissimilarities are compared; kendall is tau a")
+    transform: Transform | None = Field(
+        None, description="of all dissimilarities, before they are compared"
     )
     shuffle: bool = Field(False, description="control: permute the stimuli of the features")
 
@@ -30,10 +118,36 @@ class RsaFit(FitSection):
         """Return the names in features that the fit needs."""
         return list(self.features)
 
+    @property
+    def metric(self) -> str:
+        """Name of the score."""
+        return METRICS[self.comparison]
+
+    @property
+    def compares_patterns(self) -> bool:
+        """Whether patterns are compared, whatever the distances."""
+        return self.comparison in ("cka", "procrustes")
+
+    @model_validator(mode="after")
+    def _comparison_fits(self) -> Self:
+        if self.compares_patterns and self.transform:
+            msg = f"comparison {self.comparison} is of patterns, which have no transform"
+            raise ValueError(msg)
+        if self.compares_patterns and self.brain_distance in ("mahalanobis", "crossnobis"):
+            msg = f"comparison {self.comparison} is of patterns, not of {self.brain_distance} "
+            msg += "distances; noise: residuals whitens them"
+            raise ValueError(msg)
+        return self
+
     def describe(self, held_out: str = "") -> str:
         """Say in a sentence what was compared, for the report's methods."""
         control = " Control: stimuli were shuffled." if self.shuffle else ""
+        if self.compares_patterns:
+            how = {"cka": "linear CKA", "procrustes": "Procrustes similarity"}[self.comparison]
+            return f"{how} of {joined(self.features)} with {self.responses}.{control}"
+        transform = f", {self.transform.describe()}" if self.transform else ""
         return (
-            f"representational similarity: {self.distance} distances of {joined(self.features)} "
-            f"against {self.responses}.{control}"
+            f"representational similarity ({self.metric.replace('_', ' ')}): {self.distance} "
+            f"distances of {joined(self.features)} against {self.describe_distance()}"
+            f"{self.responses}{transform}.{control}"
         )
