@@ -64,8 +64,8 @@ def run(
         digests = {n: one.digests("responses.zarr") for n, one in responses.items()}
         read |= {f"responses/{name}": digest for name, digest in digests.items()}
     # A fit's own settings may say how it is judged, and say nothing about what it is made from.
-    own = {k: v for k, v in section.fit.identity().items() if k not in ("responses", "features")}
-    settings = {"task": task, "fit": own, "scores": section.scores.identity()}
+    judged = {k: v for k, v in section.fit.identity().items() if k not in ("responses", "features")}
+    settings = {"task": task, "fit": judged, "scores": section.scores.identity()}
     recipe = Recipe("evaluate", settings | {"seed": seed}, read)
     if adopt(target, recipe):
         return
