@@ -27,6 +27,9 @@ from fornix.evaluation.unique import unique_rows
 from fornix.progress import track
 from fornix.study.scores import Evaluation, Scores
 
+KEPT_ATTRS = ("volume_shape", "affine", "space")
+"""Attributes of predictions that maps keep."""
+
 
 def evaluate(
     section: Evaluation, fits: Mapping[str, xr.Dataset], samples: Samples, *, seed: int
@@ -221,6 +224,6 @@ def _maps(one: HeldOut, share: Floats, how: Mapping[str, str]) -> xr.Dataset:
             "ceiling": ("unit", np.sqrt(share).astype(np.float32)),
         },
         coords={"target": targets.astype(object)} | {n: one.fit.coords[n] for n in names},
-        attrs={k: v for k, v in one.fit.attrs.items() if k in ("volume_shape", "affine")}
+        attrs={k: one.fit.attrs[k] for k in KEPT_ATTRS if k in one.fit.attrs}
         | {"subject": one.name, "how": json.dumps(dict(how))},
     )

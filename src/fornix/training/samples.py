@@ -39,8 +39,8 @@ def sample_table(responses: xr.Dataset) -> pd.DataFrame:
 def stack_units(responses: xr.Dataset) -> tuple[NDArray[np.float32], dict[str, Any]]:
     """Return responses as one matrix, and the coordinates of its columns.
 
-    Channels and times of an epoch are stacked: each pair is a unit, with its ``channel`` and
-    ``time`` as coordinates and ``all`` as its region.
+    Channels and times of an epoch are stacked: each pair is a unit, with its ``channel`` (and what
+    is known of it) and ``time`` as coordinates and ``all`` as its region.
 
     Returns
     -------
@@ -69,6 +69,9 @@ def stack_units(responses: xr.Dataset) -> tuple[NDArray[np.float32], dict[str, A
         channels = array["channel"].values.astype(object)
         coords["channel"] = np.repeat(channels, len(times))
         coords["time"] = np.tile(times, len(channels))
+        for name, coord in responses.coords.items():
+            if coord.dims == ("channel",) and name != "channel":  # where the sensor is
+                coords[str(name)] = np.repeat(coord.values, len(times))
         pairs = zip(coords["channel"], coords["time"], strict=True)
         coords["unit"] = np.asarray([f"{c}@{t:.4f}" for c, t in pairs], dtype=object)
     coords.setdefault("roi", np.full(values.shape[1], "all", dtype=object))

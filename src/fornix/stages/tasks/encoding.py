@@ -23,7 +23,7 @@ from fornix.training.given import Given, of_trials, of_volumes
 from fornix.training.samples import sample_table, stack_units
 from fornix.training.splits import Fold, plan_folds, split_folds
 
-KEPT_ATTRS = ("volume_shape", "affine", "units", "samples")
+KEPT_ATTRS = ("volume_shape", "affine", "space", "units", "samples")
 """Attributes of the responses that predictions keep."""
 
 
