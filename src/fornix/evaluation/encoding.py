@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from fornix.evaluation import target_pairs, corrections, likeness
+from fornix.evaluation import corrections, likeness, target_pairs
+from fornix.evaluation.attention import HOW as HOW_ATTENTION
+from fornix.evaluation.attention import METRIC as ATTENTION_HIT
+from fornix.evaluation.attention import attention_rows
 from fornix.evaluation.ceiling_choice import HOW as HOW_CEILING
 from fornix.evaluation.ceiling_choice import Samples, best_model, ceiling_of, kind_of
 from fornix.evaluation.corrections import Corrections
@@ -58,6 +61,7 @@ def evaluate(
         places = _usable(one, share, found.notes)
         profiles.append([])
         found.rows += _rows(one, share, places, kind, resampling=resampling, profiles=profiles[-1])
+        found.rows += attention_rows(subject, one.fit, scores, one.rng("attention"))
         if scores.compare:
             found.rows += target_pairs.comparison_rows(one, places, found.notes)
         if scores.brain_likeness:
@@ -75,6 +79,8 @@ def evaluate(
         found.rows += likeness.likeness_rows(GROUP, means, scores, found.notes, seed=seed)
     if any(row["metric"] == "unique_r2" for row in found.rows):
         found.how |= _HOW_UNIQUE
+    if any(row["metric"] == ATTENTION_HIT for row in found.rows):
+        found.how |= HOW_ATTENTION
     found.draws = resampling.draws
     found.facts["ceilings"] = reliabilities
     return found
