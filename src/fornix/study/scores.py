@@ -70,7 +70,7 @@ class Scores(Section):
     )
     hierarchy: list[str] | dict[str, float] = Field(
         [],
-        description="brain_likeness: regions from the lowest up, or region -> position (mm, or any)",
+        description="brain_likeness: regions from the lowest up, or region -> position (mm)",
     )
     window: tuple[float, float] | None = Field(
         None, description="brain_likeness: times that count, from and to, s"
