@@ -356,3 +356,27 @@ def test_decoding_of_new_stimuli_has_a_null(tmp_path, shuffle):
     one = by(scores, unit="A", metric="accuracy")
     assert (one.p < 0.01, one.value > 0.9) == (not shuffle, not shuffle)
     assert by(scores, unit="B", metric="accuracy").p > 0.05
+
+
+def test_times_of_a_decoder_are_corrected_for_their_number(tmp_path):
+    rng = np.random.default_rng(4)
+    labels = np.tile(["face", "house"], 60)
+    epochs = rng.normal(size=(120, 6, 30))
+    epochs[labels == "face", :3, 15:] += 0.8
+    table = trials(labels, np.repeat(range(6), 20), trial_type=labels)
+    responses = {"01": write_epochs(tmp_path / "r", epochs, np.arange(30) / 100, table)}
+    section = ClassifierFit(kind="classifier", responses="eeg", window=0.03, step=0.03)
+    for correction in ("max", "cluster", "fdr"):
+        found, _ = fit_and_score(tmp_path / correction, section, responses, correction=correction)
+        auc = found.table("scores").query("metric == 'auc' and unit == 'all'")
+        late = auc["time"] > 0.16
+        assert (auc["p_corrected"][late] < 0.05).all(), correction
+        assert (auc["p_corrected"][auc["time"] < 0.12] > 0.05).all(), correction
+        assert "p_corrected" in found.json("details.json")["how"]
+
+
+def test_what_is_not_corrected_is_named(tmp_path):
+    found, _ = fit_and_score(tmp_path, RSA, *rsa_inputs(tmp_path, subjects=2), correction="max")
+    scores, notes = found.table("scores"), found.json("details.json")["notes"]
+    lacking = set(scores[scores["p"].notna() & scores["p_corrected"].isna()]["metric"])
+    assert any("isn't corrected" in note for note in notes) == bool(lacking)

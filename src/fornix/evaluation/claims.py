@@ -219,30 +219,33 @@ def _near(claim: Near, scores: pd.DataFrame, intervals: object) -> tuple[bool, s
 
 
 def _greater(claim: Greater, scores: pd.DataFrame, intervals: object) -> tuple[bool, str, int]:
-    pairs, n_rows = _pairs(claim, scores)
-    means = pairs.groupby("subject")[["one", "other"]].mean()
+    pairs, means, n_rows = _pairs(claim, scores)
     wins = int((means["one"] - means["other"] > claim.by).sum())
     margin = f" by more than {claim.by:g}" if claim.by else ""
     numbers = f"{_list(means['one'])} against {_list(means['other'])}; "
     numbers += f"greater{margin} in {wins} of {len(means)}"
-    difference = (pairs["one"] - pairs["other"] - claim.by).to_numpy(dtype=np.float64)
-    text, p = effect_in_words(
-        difference, pairs["subject"].to_numpy(), 1 - claim.alpha, mixed=claim.over == "rows"
-    )
     if len(pairs) > len(means):
         numbers += f" (paired in {len(pairs)} units or times)"
-    beyond = f" beyond {claim.by:g}" if claim.by else ""
+    text, p = effect_in_words(
+        (pairs["one"] - pairs["other"]).to_numpy(dtype=np.float64),
+        pairs["subject"].to_numpy(),
+        1 - claim.alpha,
+        against=claim.by,
+        mixed=claim.over == "rows",
+    )
     holds = wins == len(means) if len(means) < MANY else p < claim.alpha
-    return holds, f"{numbers}; difference{beyond} {text}", n_rows
+    return holds, f"{numbers}; difference {text}", n_rows
 
 
 def _tie(claim: Tie, scores: pd.DataFrame, intervals: object) -> tuple[bool, str, int]:
-    pairs, n_rows = _pairs(claim, scores)
-    means = pairs.groupby("subject")[["one", "other"]].mean()
+    _, means, n_rows = _pairs(claim, scores)
     difference = means["one"] - means["other"]
     close = int((difference.abs() < claim.within).sum())
-    numbers = f"{_list(means['one'])} against {_list(means['other'])}; mean difference "
-    numbers += f"{difference.mean():+.3f}, within {claim.within:g} in {close} of {len(means)}"
+    text, _ = effect_in_words(
+        difference.to_numpy(dtype=np.float64), means.index.to_numpy(), 1 - 2 * claim.alpha
+    )
+    numbers = f"{_list(means['one'])} against {_list(means['other'])}; mean difference {text}, "
+    numbers += f"within {claim.within:g} in {close} of {len(means)}"
     holds = close == len(means)
     if len(means) >= MANY:
         above = stats.ttest_1samp(difference, -claim.within, alternative="greater")
@@ -253,14 +256,15 @@ def _tie(claim: Tie, scores: pd.DataFrame, intervals: object) -> tuple[bool, str
     return holds, numbers, n_rows
 
 
-def _pairs(claim: Greater | Tie, scores: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """Return both numbers of every subject that has both, and how many rows they rest on."""
+def _pairs(claim: Greater | Tie, scores: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, int]:
+    """Return pairs, both means of every subject that has both, and how many rows they rest on."""
     first, second = select(scores, claim.scores), select(scores, claim.than)
     pairs = pair_rows(first, second, (claim.scores, claim.than))
     if pairs.empty:
         msg = "the two fits have no subject in common"
         raise _Untestable(msg)
-    return pairs, len(first) + len(second)
+    means = pairs.groupby("subject")[["one", "other"]].mean()
+    return pairs, means, len(first) + len(second)
 
 
 def _best(claim: Best, scores: pd.DataFrame, intervals: object) -> tuple[bool, str, int]:

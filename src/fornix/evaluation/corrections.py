@@ -80,6 +80,19 @@ def correct_false_discoveries(rows: Iterable[Row]) -> None:
             row["p_corrected"] = float(p)
 
 
+def note_uncorrected(rows: Iterable[Row], method: Correction, notes: list[str]) -> None:
+    """Say which scores have a p that isn't corrected, although corrections were asked for."""
+    if method == "none":
+        return
+    lacking = dict.fromkeys(
+        str(row["metric"])
+        for row in rows
+        if not np.isnan(row["p"]) and np.isnan(row["p_corrected"])
+    )
+    if lacking:
+        notes.append(f"p of {', '.join(lacking)} isn't corrected by scores.correction: {method}")
+
+
 def in_time(rows: list[Row]) -> bool:
     """Return whether rows are about several times."""
     return len({row["time"] for row in rows if not np.isnan(row["time"])}) > 1

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from fornix.evaluation import corrections, likeness, target_pairs
+from fornix.evaluation import corrections, lags, likeness, target_pairs
 from fornix.evaluation.attention import HOW as HOW_ATTENTION
 from fornix.evaluation.attention import METRIC as ATTENTION_HIT
 from fornix.evaluation.attention import attention_rows
@@ -64,6 +64,7 @@ def evaluate(
         places = _usable(one, share, found.notes)
         profiles.append([])
         found.rows += _rows(one, share, places, kind, resampling=resampling, profiles=profiles[-1])
+        found.rows += lags.lag_rows(one, share, places, resampling.drawn(one.drawn_together[1]))
         found.rows += attention_rows(subject, one.fit, scores, one.rng("attention"))
         if scores.compare:
             found.rows += target_pairs.comparison_rows(one, places, found.notes)
@@ -82,6 +83,8 @@ def evaluate(
         found.rows += likeness.likeness_rows(GROUP, means, scores, found.notes, seed=seed)
     if any(row["metric"] == "unique_r2" for row in found.rows):
         found.how |= _HOW_UNIQUE
+    if any(row["metric"] == lags.METRIC for row in found.rows):
+        found.how |= lags.HOW
     if any(row["metric"] == ATTENTION_HIT for row in found.rows):
         found.how |= HOW_ATTENTION
     found.draws = resampling.draws
@@ -213,7 +216,7 @@ def _usable(one: HeldOut, share: Floats, notes: list[str]) -> Places:
 
 def _maps(one: HeldOut, share: Floats, how: Mapping[str, str]) -> xr.Dataset:
     """Return r of every target and unit, and each unit's ceiling of r."""
-    targets = one.fit["target"].values.astype(str)
+    targets = np.array(one.targets)
     r = np.stack(
         [held_out_correlation(one.observed, one.predicted(target), one.fold) for target in targets]
     )

@@ -54,8 +54,15 @@ class HeldOut:
 
     @property
     def targets(self) -> list[str]:
-        """Names of what was fitted."""
-        return [str(name) for name in self.fit["target"].values]
+        """Names of what was fitted, but for single delays of it."""
+        names = [str(name) for name in self.fit["target"].values]
+        return [name for name in names if name not in self.lags]
+
+    @cached_property
+    def lags(self) -> dict[str, tuple[str, float]]:
+        """Targets of one delay alone: name -> layer, and the delay in s."""
+        found = json.loads(self.fit.attrs.get("lags", "{}"))
+        return {str(name): (str(layer), float(delay)) for name, (layer, delay) in found.items()}
 
     def predicted(self, target: str) -> Floats:
         """Return the held-out predictions of a target, float64 (sample, unit)."""

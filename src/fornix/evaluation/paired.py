@@ -49,7 +49,12 @@ def pair_rows(
 
 
 def effect_in_words(
-    values: NDArray[Any], subjects: NDArray[Any], confidence: float, *, mixed: bool = False
+    values: NDArray[Any],
+    subjects: NDArray[Any],
+    confidence: float,
+    *,
+    against: float = 0.0,
+    mixed: bool = False,
 ) -> tuple[str, float]:
     """Return an effect over subjects with its interval, size and test, and the p.
 
@@ -61,6 +66,8 @@ def effect_in_words(
         Whose each is.
     confidence
         Level of the intervals.
+    against
+        What the effect is tested against; its size and interval are told from 0.
     mixed
         Test all rows by a mixed model, instead of the subjects' means by Student's t.
 
@@ -69,19 +76,19 @@ def effect_in_words(
     str
         Such as ``0.051 [0.020, 0.082], d_z = 1.21 [0.42, 1.96], t(7) = 3.42, p = 0.006``.
     float
-        One-sided p of an effect above 0; NaN with fewer than six subjects.
+        One-sided p of an effect above ``against``; NaN with fewer than six subjects.
     """
     means = pd.Series(values).groupby(np.asarray(subjects)).mean().to_numpy()
     found = effect_of(means, confidence)
     if len(means) < 2:
         return f"{found.mean:+.3f}", float("nan")
+    tested = effect_of(means - against, confidence)
     low, high, mean = found.low, found.high, found.mean
-    t, p, df, how = found.t, found.p, found.n - 1, ""
+    t, p, df, how = tested.t, tested.p, tested.n - 1, ""
     if mixed and len(values) > len(means):
-        fitted = mixed_mean(values, subjects, confidence)
-        mean, low, high, t, p, df = (
-            fitted.mean, fitted.low, fitted.high, fitted.t, fitted.p, fitted.df,
-        )  # fmt: skip
+        fitted = mixed_mean(values - against, subjects, confidence)
+        low, high, mean = (bound + against for bound in (fitted.low, fitted.high, fitted.mean))
+        t, p, df = fitted.t, fitted.p, fitted.df
         how = f"mixed model of {len(values)} scores, "
     text = f"{mean:+.3f} [{low:.3f}, {high:.3f}]"
     if not np.isnan(found.d):
@@ -90,7 +97,7 @@ def effect_in_words(
         least = smallest_p(len(means))
         return f"{text}; {len(means)} subjects' signs reach p = {least:.2g} at best", float("nan")
     if np.isnan(p):
-        return f"{mean:+.3f} in every subject", 0.0 if mean > 0 else 1.0
+        return f"{mean:+.3f} in every subject", 0.0 if mean > against else 1.0
     return f"{text}, {how}t({df}) = {t:.2f}, {p_in_words(p)}", p
 
 

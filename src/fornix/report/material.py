@@ -135,7 +135,9 @@ class Material:
 
     def in_time(self, fit: str) -> bool:
         """Return whether a fit has scores at several times."""
-        return len(set(self.rows(fit)["time"].dropna())) > 1
+        rows = self.rows(fit)
+        # A delay stands in the column of times, and is none.
+        return len(set(rows.loc[rows["metric"] != "lag_r", "time"].dropna())) > 1
 
     def metric(self, fit: str) -> str:
         """Return the metric that a fit is shown by."""

@@ -97,6 +97,7 @@ def matrix(material: Material, fit: str) -> Table | None:
 def listing(material: Material, fit: str) -> Table:
     """Return every target, unit and metric of a fit, at its best time if there are several."""
     rows = material.rows(fit)
+    rows = rows[rows["metric"] != "lag_r"]
     control = material.rows(material.control(fit))
     in_time = material.in_time(fit)
     means = rows.groupby(["target", "unit", "metric", "time"], sort=False, dropna=False)

@@ -13,6 +13,11 @@ RHO, TAU = "\N{GREEK SMALL LETTER RHO}", "\N{GREEK SMALL LETTER TAU}"
 METRICS = {
     "pearson_r": "Pearson's r",
     "r2": "R²",
+    "difference_r": "difference of Pearson's r",
+    "lag_r": "Pearson's r of one delay",
+    "encoding_score": "encoding score",
+    "spatial_score": "spatial score",
+    "temporal_score": "temporal score",
     "accuracy": "accuracy",
     "auc": "area under the ROC curve",
     "attention_hit": "attention on the object",

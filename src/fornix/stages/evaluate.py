@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from fornix.evaluation import over_subjects
-from fornix.evaluation.corrections import correct_false_discoveries
+from fornix.evaluation.corrections import correct_false_discoveries, note_uncorrected
 from fornix.evaluation.table import interval_table, score_table
 from fornix.store.artifact import Artifact, Recipe, Target, adopt, create, open_artifact
 from fornix.study.compute import Compute
@@ -87,6 +87,7 @@ def run(
             found.how.setdefault("group", over_subjects.HOW)
         if section.scores.correction == "fdr":
             correct_false_discoveries(found.rows)
+        note_uncorrected(found.rows, section.scores.correction, found.notes)
         scores = score_table(found.rows, fit_name)
         draft.write_table("scores", scores)
         draft.write_table("intervals", interval_table(found.rows, fit_name))

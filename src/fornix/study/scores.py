@@ -69,7 +69,8 @@ class Scores(Section):
         False, description="encoding: encoding, spatial and temporal score of each model's layers"
     )
     hierarchy: list[str] | dict[str, float] = Field(
-        [], description="brain_likeness: regions from the lowest up, or region -> position"
+        [],
+        description="brain_likeness: regions from the lowest up, or region -> position (mm)",
     )
     window: tuple[float, float] | None = Field(
         None, description="brain_likeness: times that count, from and to, s"

@@ -98,7 +98,9 @@ def _prepare(section: EncodingSection, job: Job, *, folds: list[Fold] | None = N
     else:
         prepare = partial(of_volumes, events=job.events)
     given = prepare(section, table, matrix, features, shuffler=shuffler, where=where)
-    targets, spaces = targets_of(section, list(given.features))
+    layers = [name for name in given.features if name not in given.lags]
+    targets, spaces = targets_of(section, layers)
+    targets |= {name: [name] for name in given.lags}
     data = EncodingData(
         given.features, given.matrix, pd.DataFrame(units), given.pairs, given.inner, targets
     )
@@ -122,7 +124,7 @@ def _packed(section: EncodingSection, job: Job, ready: _Prepared, found: Predict
         variables,
         coords={"target": names} | coords,
         attrs={k: job.responses.attrs[k] for k in KEPT_ATTRS if k in job.responses.attrs}
-        | {"spaces": json.dumps(ready.spaces)},
+        | {"spaces": json.dumps(ready.spaces), "lags": json.dumps(ready.given.lags)},
     )
     facts = facts_of(dataset, ready.given.folds, ready.given.matrix.shape[1])
     averaged = section.average_repeats and job.events is None

@@ -30,6 +30,21 @@ class Align(Section):
         min_length=1,
         description="copies of the features, each this much later (s): a finite impulse response",
     )
+    each_delay: bool = Field(
+        False,
+        description="one more fit of each delay alone, for scores over delays (lag_r)",
+    )
+
+    @model_validator(mode="after")
+    def _delays_differ(self) -> Self:
+        if self.each_delay and len(set(self.delays)) < 2:
+            msg = "each_delay compares delays, and there is one: name several in delays"
+            raise ValueError(msg)
+        return self
+
+    def at(self, delay: float) -> Align:
+        """Return the same with one delay alone."""
+        return self.model_copy(update={"delays": [delay], "each_delay": False})
 
     def describe(self) -> str:
         """Say how features come to samples."""
