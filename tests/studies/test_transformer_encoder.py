@@ -23,7 +23,7 @@ def mean(scores, fit, unit, metric="pearson_r"):
 
 def test_queries_follow_objects_where_ridge_cannot(run_study, tmp_path):
     scores, verdicts = run(run_study, tmp_path, "mini")
-    assert verdicts == ["supported"] * 9
+    assert verdicts == ["supported"] * 8
     ceiling = scores.query("fit == 'ridge' and unit == 'FFA' and metric == 'pearson_r'")["ceiling"]
     assert ceiling.to_numpy() == pytest.approx(0.85**0.5, abs=0.03)  # the planted one
     for region in ("FFA", "PPA", "EBA"):
@@ -34,7 +34,7 @@ def test_queries_follow_objects_where_ridge_cannot(run_study, tmp_path):
 
 def test_where_no_region_follows_objects_the_claims_are_not_supported(run_study, tmp_path):
     scores, verdicts = run(run_study, tmp_path, "mini_control")
-    assert verdicts == ["not supported"] * 7 + ["supported"] * 2
+    assert verdicts == ["not supported"] * 6 + ["supported"] * 2
     for region in ("FFA", "PPA", "EBA"):
         assert abs(mean(scores, "transformer", region) - mean(scores, "ridge", region)) < 0.1
         assert mean(scores, "transformer", region, "attention_hit") < 0.1
