@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("studies")]
+pytestmark = pytest.mark.long
 
 
 def run(run_study, folder, variant):
