@@ -59,6 +59,8 @@ class Evaluated:
         Further numbers, JSON-like.
     notes
         What the reader should know.
+    tables
+        Further tables by name, of one line a dictionary; they get a column ``fit``.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -66,6 +68,7 @@ class Evaluated:
     how: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
 def score_row(
