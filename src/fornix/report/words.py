@@ -15,6 +15,7 @@ METRICS = {
     "r2": "R²",
     "accuracy": "accuracy",
     "auc": "area under the ROC curve",
+    "attention_hit": "attention on the object",
     "spearman_rho": f"Spearman's {RHO}",
     "rho_a": f"{RHO} a",
     "kendall_tau_a": f"Kendall's {TAU} a",
