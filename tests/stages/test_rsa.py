@@ -109,3 +109,51 @@ def test_one_run_has_no_crossnobis(tmp_path):
 def test_patterns_have_no_crossnobis():
     with pytest.raises(ValueError, match="comparison cka is of patterns"):
         section(comparison="cka", brain_distance="crossnobis")
+
+
+def test_models_that_learn_are_judged_on_held_out_stimuli(tmp_path):
+    one = section(models=["fixed", "selected", "weighted", "reweighted"], distance="euclidean",
+                  brain_distance="euclidean")  # fmt: skip
+    found, _ = fit_and_score(tmp_path, one, *planted(tmp_path, subjects=("01", "02", "03")))
+    scores = found.table("scores")
+    for target in ("content:selected", "content:weighted", "content/a:reweighted"):
+        assert group(scores, "spearman_rho", target=target)["p"] < 0.02
+        # Widened by sqrt(2), a null of 200 draws seldom falls below this for what isn't there.
+        assert group(scores, "spearman_rho", "B", target)["p"] > 0.01
+    assert group(scores, "spearman_rho", target="content/b:reweighted")["p"] > 0.01
+    chosen = found.json("details.json")["chosen"]["A"]["01"]["content:selected"]
+    assert chosen == {"content/a": 1, "content/b": 0}
+    table = found.table("bootstrap")
+    assert set(table["over"]) == {"both"}
+    assert (table["low"] < table["value"]).all()
+    values = scores[scores["subject"] == "group"].set_index(["unit", "target"])["value"]
+    for row in table.to_dict("records"):
+        assert row["value"] == pytest.approx(values[row["unit"], row["target"]])
+    pairs = found.table("differences").set_index(["unit", "target", "other"])
+    # Three subjects leave two degrees of freedom.
+    assert pairs.loc[("A", "content/a", "content/b"), "p"] < 0.05
+    assert pairs.loc[("B", "content/a", "content/b"), "p"] > 0.01
+    assert (pairs["p_fdr"] >= pairs["p"] - 1e-12).all()
+
+
+@pytest.mark.parametrize(
+    ("subjects", "comparison", "over", "note"),
+    [
+        (("01",), "spearman", "stimuli", ""),
+        (("01", "02"), "kendall", "subjects", "can't be drawn for kendall"),
+        (("01",), "kendall", "", "no confidence intervals"),
+    ],
+)
+def test_intervals_are_over_what_there_is(tmp_path, subjects, comparison, over, note):
+    inputs = planted(tmp_path, subjects=subjects)
+    found, _ = fit_and_score(tmp_path, section(comparison=comparison), *inputs, permutations=20)
+    parts = found.manifest["parts"]
+    assert ("bootstrap.parquet" in parts) == bool(over)
+    if over:
+        assert set(found.table("bootstrap")["over"]) == {over}
+    assert note in " ".join(found.json("details.json")["notes"])
+
+
+def test_stimuli_are_not_drawn_where_every_pair_is_needed():
+    with pytest.raises(ValueError, match="stimuli can't be drawn for cka"):
+        section(comparison="cka", bootstrap={"over": "both"})

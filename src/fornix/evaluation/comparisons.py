@@ -23,6 +23,9 @@ their own covariance (Diedrichsen et al. 2020, arXiv:2007.02789)."""
 PRODUCTS = ("spearman", "rho_a", "pearson", "cosine", *WHITENED)
 """Comparisons that are inner products; the others are ``kendall`` and ``procrustes``."""
 
+UNCENTRED = ("cosine", "whitened_cosine", "cka", "procrustes")
+"""Comparisons that aren't 0 for models that know nothing."""
+
 
 def compare(a: NDArray[Any], b: NDArray[Any], how: str) -> Floats:
     """Compare each matrix of one set with each of another.

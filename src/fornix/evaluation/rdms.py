@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import xarray as xr
@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 
 from fornix.evaluation.comparisons import square_places
 from fornix.evaluation.metrics import Floats
+from fornix.evaluation.stimulus_folds import MIN_COMMON
 from fornix.evaluation.transforms import transformed
 from fornix.study.fits.rsa import Transform
-
-MIN_COMMON = 4
-"""Stimuli that subjects must share for a group row."""
 
 
 @dataclass
@@ -29,11 +27,17 @@ class Subject:
         Region -> float64 (pair,), mean over sessions.
     models
         Layer -> float64 (pair,).
+    reweighted
+        Region -> layer -> float64 (pair,), NaN for pairs across folds.
+    fold
+        Fold of each stimulus, for reweighted layers.
     """
 
     stimuli: list[str]
     brain: dict[str, Floats]
     models: dict[str, Floats]
+    reweighted: dict[str, dict[str, Floats]] = field(default_factory=dict)
+    fold: NDArray[np.intp] | None = None
 
 
 def read_subject(fit: xr.Dataset) -> Subject:
@@ -42,19 +46,26 @@ def read_subject(fit: xr.Dataset) -> Subject:
     first, second = (fit[f"stimulus_{side}"].values.astype(str) for side in "ab")
     stimuli = [str(first[0]), *map(str, second[: n - 1])]
     brain = fit["brain"].mean("session", dtype=np.float64)
-    return Subject(
-        stimuli,
-        {str(unit): brain.sel(unit=unit).values for unit in fit["unit"].values},
-        {str(name): fit["model"].sel(target=name).values for name in fit["target"].values}
-        if "model" in fit
-        else {},
+    units = [str(unit) for unit in fit["unit"].values]
+    found = Subject(
+        stimuli, dict(zip(units, brain.transpose("unit", "pair").values, strict=True)), {}
     )
+    if "model" in fit:
+        models = fit["model"].transpose("target", "pair").values
+        found.models = dict(zip(map(str, fit["target"].values), models, strict=True))
+    if "reweighted" in fit:
+        layers = [str(layer) for layer in fit["layer"].values]
+        rdms = fit["reweighted"].transpose("unit", "layer", "pair").values.astype(np.float64)
+        for unit, one in zip(units, rdms, strict=True):
+            found.reweighted[unit] = dict(zip(layers, one, strict=True))
+        found.fold = fit["fold"].values
+    return found
 
 
 def transform_subject(one: Subject, transform: Transform | None) -> None:
     """Transform all of a subject's dissimilarities."""
     if transform is not None:
-        for rdms in (one.brain, one.models):
+        for rdms in (one.brain, one.models):  # reweighted ones are fitted to what was measured
             for name, values in rdms.items():
                 rdms[name] = transformed(values[:, None], transform)[:, 0]
 
@@ -71,9 +82,13 @@ def share_stimuli(subjects: dict[str, Subject], notes: list[str]) -> bool:
         notes.append(f"scored on the {len(common)} stimuli that all subjects have in common")
     for one in subjects.values():
         if one.stimuli != common:
-            pairs = pairs_of([one.stimuli.index(name) for name in common], len(one.stimuli))
+            places = [one.stimuli.index(name) for name in common]
+            pairs = pairs_of(places, len(one.stimuli))
             one.brain = {k: v[pairs] for k, v in one.brain.items()}
             one.models = {k: v[pairs] for k, v in one.models.items()}
+            for rdms in one.reweighted.values():
+                rdms.update({k: v[pairs] for k, v in rdms.items()})
+            one.fold = None if one.fold is None else one.fold[places]
             one.stimuli = common
     return True
 

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from fornix.evaluation.ceilings import rsa_ceiling
-from fornix.evaluation.comparisons import compare, null_comparisons
+from fornix.evaluation.comparisons import UNCENTRED, null_comparisons
 from fornix.evaluation.metrics import Floats
-from fornix.evaluation.permutation import null_interval, p_value
-from fornix.evaluation.rdms import Subject, read_subject, share_stimuli, transform_subject
+from fornix.evaluation.permutation import null_interval, p_value, widened
+from fornix.evaluation.rdm_intervals import Judged, interval_rows
+from fornix.evaluation.rdm_models import held_out_models
+from fornix.evaluation.rdms import (
+    Subject,
+    pairs_of,
+    read_subject,
+    share_stimuli,
+    transform_subject,
+)
+from fornix.evaluation.stimulus_folds import stimulus_folds
 from fornix.evaluation.table import GROUP, Evaluated, score_row
 from fornix.progress import track
 from fornix.seeds import generator
@@ -35,20 +44,23 @@ WORDS = {
     "cka": "linear centred kernel alignment",
     "procrustes": "Procrustes similarity (sum of the canonical singular values)",
 }
-UNCENTRED = ("cosine", "whitened_cosine", "cka", "procrustes")
-"""Comparisons that aren't 0 for models that know nothing."""
 
 _HOW = {
     "ceiling": "upper noise ceiling of Nili et al. 2014; lower and upper have rows of their own",
     "p": "stimulus labels of the brain's RDM permuted, the same for all layers and subjects",
     "interval": "central interval of that null distribution",
 }
+_HOW_HELD_OUT = (
+    "targets that end in :selected, :weighted or :reweighted learned from other stimuli or "
+    "subjects: mean over folds of the comparison of pairs within the test stimuli; their null is "
+    "widened by sqrt(2), since folds train on one another"
+)
 
 
 def evaluate(
     section: Evaluation, fits: Mapping[str, xr.Dataset], samples: object = None, *, seed: int
 ) -> Evaluated:
-    """Score every layer in every region of every subject, and of the group.
+    """Score every model in every region of every subject, and of the group.
 
     Parameters
     ----------
@@ -68,6 +80,8 @@ def evaluate(
     found = Evaluated(how={fit.metric: text, **_HOW})
     if fit.comparison in UNCENTRED:
         found.how["chance"] = "mean of the null distribution: a cosine of distances is never 0"
+    if set(fit.models) != {"fixed"}:
+        found.how["held out"] = _HOW_HELD_OUT
     subjects = {name: read_subject(one.load()) for name, one in fits.items()}
     shared = share_stimuli(subjects, found.notes)
     for name, one in subjects.items():
@@ -81,10 +95,25 @@ def evaluate(
     units = list(dict.fromkeys(unit for one in subjects.values() for unit in one.brain))
     for unit in track(units, "regions"):
         here = {name: one for name, one in subjects.items() if unit in one.brain}
-        found.rows += _Region(unit, here, fit, scores, shared, seed).rows()
+        region = _Region(unit, here, fit, scores, shared, seed)
+        found.rows += region.rows()
+        if fit.bootstrap.over != "none":
+            interval_rows(
+                region.judged, unit, fit, scores.confidence, found, shared=shared, seed=seed
+            )
+        if region.chosen:
+            found.facts.setdefault("chosen", {})[unit] = region.chosen
     if scores.ceiling and (not shared or len(subjects) < 2):
         found.notes.append("one subject, or no stimuli in common: there is no noise ceiling")
     return found
+
+
+class _Set(NamedTuple):
+    """Models of one subject that are judged on the same pairs of stimuli."""
+
+    models: dict[str, Floats]
+    blocks: list[NDArray[np.intp]]
+    learned: bool
 
 
 @dataclass
@@ -97,14 +126,18 @@ class _Region:
     scores: Scores
     shared: bool
     seed: int
+    judged: dict[str, list[Judged]] = field(default_factory=dict)
+    chosen: dict[str, Any] = field(default_factory=dict)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of every subject, of the group, and of the noise ceiling."""
         rows: list[dict[str, Any]] = []
         values: dict[str, dict[str, float]] = {}
         nulls: dict[str, dict[str, Floats]] = {}
-        for name, one in self.subjects.items():
-            values[name], nulls[name] = self._subject(name, one)
+        for name, sets in self._sets().items():
+            values[name], nulls[name] = {}, {}
+            for one in sets:
+                self._judge(name, one, values[name], nulls[name])
             rows += [
                 self._row(name, target, value, nulls[name][target])
                 for target, value in values[name].items()
@@ -117,45 +150,90 @@ class _Region:
                 value = float(np.mean([one[target] for one in values.values()]))
                 null = np.mean([one[target] for one in nulls.values()], axis=0)
                 rows.append(self._row(GROUP, target, value, null))
-        for bound, level in zip(("lower", "upper"), self.ceiling, strict=True):
-            if np.isfinite(level):
-                rows.append(
-                    score_row(
-                        subject=GROUP,
-                        target=CEILING,
-                        unit=self.unit,
-                        metric=f"noise_ceiling_{bound}",
-                        value=level,
-                        n=len(self.brain),
-                    )
-                )
-        return rows
+        return rows + self._ceiling_rows()
 
-    @cached_property
-    def brain(self) -> Floats:
-        """Dissimilarities of subjects who share their stimuli, (pair, subject)."""
-        return np.stack([one.brain[self.unit] for one in self.subjects.values()], axis=1)
+    def _sets(self) -> dict[str, list[_Set]]:
+        """Return the models of each subject, by the stimuli that they are judged on."""
+        found: dict[str, list[_Set]] = {name: [] for name in self.subjects}
+        for name, one in self.subjects.items():
+            if "fixed" in self.fit.models:
+                found[name].append(_Set(one.models, [np.arange(len(one.stimuli))], learned=False))
+            if one.reweighted.get(self.unit) and one.fold is not None:
+                blocks = [np.flatnonzero(one.fold == k) for k in np.unique(one.fold)]
+                models = {f"{k}:reweighted": v for k, v in one.reweighted[self.unit].items()}
+                found[name].append(_Set(models, [b for b in blocks if len(b) > 2], learned=True))
+        if {"selected", "weighted"} & set(self.fit.models):
+            for name, held_out in self._learned().items():
+                found[name].append(held_out)
+        return found
+
+    def _learned(self) -> dict[str, _Set]:
+        """Return the selected and weighted models of each subject."""
+        several = self.shared and len(self.subjects) > 1
+        over = self.fit.held_out.over
+        over = ("both" if several else "stimuli") if over == "auto" else over
+        if over != "stimuli" and not several:
+            over = "stimuli"
+        found = {}
+        groups = [self.subjects] if self.shared else [{k: v} for k, v in self.subjects.items()]
+        for group in groups:
+            folds = None
+            if over != "subjects":
+                n = len(next(iter(group.values())).stimuli)
+                rng = generator(self.seed, "evaluate", "rsa folds")
+                where = f"region {self.unit}"
+                folds = stimulus_folds(n, self.fit.held_out.n_splits, rng, where=where)
+            learned = held_out_models(
+                self.fit, self.unit, group, over_subjects=over != "stimuli", folds=folds
+            )
+            for name, one in learned.items():
+                found[name] = _Set(one.models, one.blocks, learned=True)
+                self.chosen[name] = one.chosen
+        return {name: one for name, one in found.items() if one.models}
+
+    def _judge(
+        self, name: str, one: _Set, values: dict[str, float], nulls: dict[str, Floats]
+    ) -> None:
+        """Add the value and the null of every target."""
+        how, n = self.fit.comparison, len(self.subjects[name].stimuli)
+        brain = self.subjects[name].brain[self.unit][:, None]
+        models = np.stack(list(one.models.values()), axis=1)
+        # A constant prediction explains nothing.
+        constant = 0.0 if one.learned and how not in UNCENTRED else np.nan
+        judged = Judged(list(one.models), brain, models, one.blocks, constant)
+        self.judged.setdefault(name, []).append(judged)
+        null = []
+        for block in one.blocks:
+            pairs = slice(None) if len(block) == n else pairs_of(block, n)
+            order = self._permutations(len(block), name)
+            null.append(null_comparisons(brain[pairs], models[pairs], how, order)[:, 0])
+        draws = np.mean(np.where(np.isnan(null), constant, null), axis=0)
+        draws = widened(draws) if one.learned else draws
+        values |= dict(zip(one.models, judged.value(how).tolist(), strict=True))
+        nulls |= dict(zip(one.models, draws.T, strict=True))
 
     @cached_property
     def ceiling(self) -> tuple[float, float]:
         """The lower and upper noise ceiling; NaN where there is none."""
         if not (self.shared and self.scores.ceiling):
             return float("nan"), float("nan")
-        return rsa_ceiling(self.brain, self.fit.comparison)
+        brain = np.stack([one.brain[self.unit] for one in self.subjects.values()], axis=1)
+        return rsa_ceiling(brain, self.fit.comparison)
 
-    def _subject(self, name: str, one: Subject) -> tuple[dict[str, float], dict[str, Floats]]:
-        """Return the value and the null of every target."""
-        how = self.fit.comparison
-        brain = one.brain[self.unit][:, None]
-        models = np.stack(list(one.models.values()), axis=1)
-        permutations = self._permutations(len(one.stimuli), name)
-        values = compare(brain, models, how)[0]
-        null = null_comparisons(brain, models, how, permutations)[:, 0]
-        targets = list(one.models)
-        return (
-            dict(zip(targets, values.tolist(), strict=True)),
-            dict(zip(targets, null.T, strict=True)),
-        )
+    def _ceiling_rows(self) -> list[dict[str, Any]]:
+        n = len(next(iter(self.subjects.values())).brain[self.unit])
+        return [
+            score_row(
+                subject=GROUP,
+                target=CEILING,
+                unit=self.unit,
+                metric=f"noise_ceiling_{bound}",
+                value=level,
+                n=n,
+            )
+            for bound, level in zip(("lower", "upper"), self.ceiling, strict=True)
+            if np.isfinite(level)
+        ]
 
     def _permutations(self, n: int, subject: str) -> NDArray[np.intp]:
         rng = generator(self.seed, "evaluate", "rsa", *([] if self.shared else [subject]))

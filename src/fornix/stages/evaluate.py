@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
@@ -41,8 +42,9 @@ def run(
         ``fit/<subject>`` and ``responses/<subject>`` of every subject. Responses are read for
         the noise ceiling of an encoding fit only.
     target
-        The artifact to make: ``scores.parquet``, ``intervals.parquet``, ``details.json``, and
-        ``maps-<subject>.zarr`` of an encoding fit. The column ``fit`` is the name before the
+        The artifact to make: ``scores.parquet``, ``intervals.parquet``, ``details.json``,
+        ``maps-<subject>.zarr`` of an encoding fit, and ``bootstrap.parquet`` and
+        ``differences.parquet`` of an RSA fit. The column ``fit`` is the name before the
         digest in the artifact's folder, ``<fit>-<digest>``; ``study`` is left to the report.
     resources
         Numeric threads.
@@ -91,6 +93,10 @@ def run(
         scores = score_table(found.rows, fit_name)
         draft.write_table("scores", scores)
         draft.write_table("intervals", interval_table(found.rows, fit_name))
+        for name, rows in found.tables.items():
+            table = pd.DataFrame(rows)
+            table.insert(0, "fit", fit_name)
+            draft.write_table(name, table)
         for name, maps in found.maps.items():
             draft.write_dataset(f"maps-{name}", maps, along="unit")
         details = {"how": found.how, "notes": found.notes, **found.facts}

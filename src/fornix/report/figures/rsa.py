@@ -26,6 +26,9 @@ from fornix.report.figures.canvas import (
 from fornix.report.material import Material, words
 from fornix.report.words import metric as metric_name
 
+LEARNED = (":selected", ":weighted", ":reweighted")
+"""Ends of targets that aren't a layer as it is."""
+
 MAX_BARS = 20
 MAX_UNITS = 6
 MIN_LAYERS = 3
@@ -44,7 +47,10 @@ def draw(material: Material, fit: str, control: str | None) -> list[Picture]:
     if rows.empty:
         return []
     bars = _bars(material, fit, rows, control)
-    return [bars, *_profiles(material, fit, rows), *_matrices(material, fit, rows)]
+    fixed = rows[~rows["target"].str.endswith(LEARNED)]
+    if fixed.empty:
+        return [bars]
+    return [bars, *_profiles(material, fit, fixed), *_matrices(material, fit, fixed)]
 
 
 def _bars(material: Material, fit: str, rows: pd.DataFrame, control: str | None) -> Picture:
@@ -59,6 +65,7 @@ def _bars(material: Material, fit: str, rows: pd.DataFrame, control: str | None)
     metric = material.metric(fit)
     null = material.rows(control, metric)
     several = len(set(rows["subject"])) > 1
+    intervals = _intervals(material, fit)
     for axis, unit in zip(axes, units, strict=True):
         here = rows[rows["unit"] == unit]
         means = here.groupby("target", sort=False)["value"].mean()
@@ -67,6 +74,8 @@ def _bars(material: Material, fit: str, rows: pd.DataFrame, control: str | None)
         _ceiling(axis, material, fit, unit)
         shades = [colours.get(target.partition("/")[0], GREY) for target in means.index]
         axis.barh(y, means, 0.68, color=shades, alpha=0.9)
+        found = intervals[intervals["unit"] == unit].set_index("target").reindex(means.index)
+        axis.hlines(y, found["low"], found["high"], color=INK, linewidth=1.1, zorder=3)
         for place, target in zip(y, means.index, strict=True):
             each = here.loc[here["target"] == target, "value"].to_numpy()
             if several:
@@ -92,6 +101,7 @@ def _bars(material: Material, fit: str, rows: pd.DataFrame, control: str | None)
     caption += f", mean over {n} subjects (dots)" if several else ""
     hidden = rows["target"].nunique() - n_bars
     caption += f"; the {n_bars} best, {hidden} more are in the table" if hidden else ""
+    caption += _over(material, intervals)
     if rows["ceiling"].notna().any():
         caption += ". Band: between the lower and upper noise ceiling (Nili et al. 2014)"
     caption += "; diamonds: the shuffled control." if control else "."
@@ -102,10 +112,29 @@ def _bars(material: Material, fit: str, rows: pd.DataFrame, control: str | None)
     return picture(figure, "Models under the noise ceiling", caption, alt=alt)
 
 
+def _intervals(material: Material, fit: str) -> pd.DataFrame:
+    """Return the bootstrap intervals of the mean over subjects, or of the one subject."""
+    artifact = material.artifact(f"scores/{fit}")
+    if "bootstrap.parquet" not in artifact.manifest["parts"]:
+        return pd.DataFrame(columns=["unit", "target", "low", "high", "over"])
+    table = artifact.table("bootstrap")
+    return table if len(set(table["subject"])) == 1 else table.iloc[:0]
+
+
+def _over(material: Material, intervals: pd.DataFrame) -> str:
+    """Say what the lines are."""
+    if intervals.empty:
+        return ""
+    level, over = f"{material.study.scores.confidence:.0%}", str(intervals["over"].iloc[0])
+    over = {"both": "stimuli and subjects"}.get(over, over)
+    return f"; lines: {level} confidence intervals over {over} (bootstrap)"
+
+
 def _profiles(material: Material, fit: str, rows: pd.DataFrame) -> list[Picture]:
     """Return the correlation by depth of each network of several layers, a panel a region."""
     networks: dict[str, list[str]] = {}
-    for target in material.targets(fit):
+    known = set(rows["target"])
+    for target in (one for one in material.targets(fit) if one in known):
         name = target.partition("/")[0]
         section = material.study.features.get(name)
         if section is not None and section.kind not in TABLES:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from fornix.errors import FornixError
-from fornix.stages.tasks.brain_rdms import brain_rdms
+from fornix.evaluation.stimulus_folds import stimulus_folds
+from fornix.models.reweighting import MAX_FEATURES, held_out_rdm
+from fornix.progress import track
+from fornix.seeds import generator
+from fornix.stages.tasks.brain_rdms import BrainRdms, brain_rdms
 from fornix.stages.tasks.job import Fitted, Job
 from fornix.study.fits.rsa import RsaFit
 from fornix.training.designs import features_of_stimuli
@@ -30,13 +38,13 @@ def fit(section: RsaFit, job: Job) -> Fitted:
     patterns = "squared_euclidean" if section.compares_patterns else None
     brain = brain_rdms(section, job, patterns)
     features = features_of_stimuli(job.features, brain.stimuli)
+    features = {name: values.reshape(len(values), -1) for name, values in features.items()}
     if section.shuffle:
         source = job.shuffler().permutation(len(brain.stimuli))
         features = {name: values[source] for name, values in features.items()}
     models = {}
     for name, values in features.items():
-        flat = values.reshape(len(values), -1)
-        rdm = job.model.model_rdm(flat, patterns or section.distance)
+        rdm = job.model.model_rdm(values, patterns or section.distance)
         if np.isnan(rdm).any():
             job.notes.append(
                 f"{name} is left out: for some stimuli its features are all equal, and a "
@@ -55,4 +63,34 @@ def fit(section: RsaFit, job: Job) -> Fitted:
         coords={"target": list(models), **brain.coords()},
         attrs={"n_stimuli": len(brain.stimuli)},
     )
+    if "reweighted" in section.models:
+        dataset = dataset.assign(_reweighted(section, job, brain, features))
     return Fitted("rdms", dataset, "pair", brain.facts())
+
+
+def _reweighted(
+    section: RsaFit, job: Job, brain: BrainRdms, features: Mapping[str, NDArray[Any]]
+) -> dict[str, Any]:
+    """Return reweighted dissimilarities (unit, layer, pair), and the fold of each stimulus."""
+    n = len(brain.stimuli)
+    rng = generator(job.seed, "fit", "rsa folds")
+    folds = stimulus_folds(n, section.held_out.n_splits, rng, where=job.where)
+    wide = [name for name, values in features.items() if values.shape[1] > MAX_FEATURES]
+    if wide:
+        job.notes.append(
+            f"{', '.join(wide)}: more than {MAX_FEATURES} features, which aren't reweighted "
+            "(set their `projection`)"
+        )
+    layers = [name for name in features if name not in wide]
+    rdms = np.empty((len(brain.units), len(layers), brain.rdms.shape[-1]), dtype=np.float32)
+    for k, name in enumerate(track(layers, "reweighting: layers")):
+        for u in range(len(brain.units)):
+            rdms[u, k] = held_out_rdm(features[name], brain.rdms[u].mean(0), folds)
+    fold = np.empty(n, dtype=np.int64)
+    for k, members in enumerate(folds):
+        fold[members] = k
+    return {
+        "reweighted": (("unit", "layer", "pair"), rdms),
+        "layer": ("layer", np.asarray(layers, dtype=object)),
+        "fold": ("stimulus", fold),
+    }

@@ -22,6 +22,9 @@ METRICS = {
 }
 """Comparison -> the metric's name in the score table."""
 
+WEIGHTED = ("spearman", "rho_a", "pearson", "cosine")
+"""Comparisons whose stimuli can be drawn with replacement."""
+
 
 class Transform(Section):
     """Geo-topological transform of dissimilarities (Lin & Kriegeskorte 2023, arXiv:2309.11028).
@@ -83,6 +86,31 @@ class BrainDistance(Section):
         return f"{'noise-whitened ' if self.whitens else ''}{self.brain_distance} distances of "
 
 
+class HeldOut(Section):
+    """How models that have something to learn are kept from what they are tested on."""
+
+    over: Literal["auto", "stimuli", "subjects", "both"] = Field(
+        "auto",
+        description="what a selected or weighted model is tested on: other stimuli, other "
+        "subjects, or both; auto: both with two or more subjects. Reweighted models are fitted to "
+        "each subject, and tested on other stimuli",
+    )
+    n_splits: int = Field(
+        5, ge=2, description="folds of stimuli; fewer where a fold would hold less than four"
+    )
+
+
+class RsaBootstrap(Section):
+    """What the scores' confidence intervals are over."""
+
+    over: Literal["auto", "both", "stimuli", "subjects", "none"] = Field(
+        "auto",
+        description="what is drawn with replacement; auto: both, or what the data allow. Stimuli "
+        "can be drawn for spearman, rho_a, pearson and cosine",
+    )
+    n_draws: int = Field(1000, ge=100, description="bootstrap samples")
+
+
 class RsaFit(BrainDistance, FitSection):
     """RSA: dissimilarities of the features against those of the brain.
 
@@ -112,11 +140,18 @@ class RsaFit(BrainDistance, FitSection):
     transform: Transform | None = Field(
         None, description="of all dissimilarities, before they are compared"
     )
+    models: list[Literal["fixed", "selected", "weighted", "reweighted"]] = Field(
+        ["fixed"],
+        min_length=1,
+        description="fixed: every layer as it is; selected: the best layer of each features "
+        "section; weighted: its layers' non-negative mixture; reweighted: a weight for each "
+        "feature of a layer (feature-reweighted RSA); all but fixed judged on held-out data",
+    )
+    held_out: HeldOut = Field(default_factory=HeldOut, description="of models that learn")
+    bootstrap: RsaBootstrap = Field(
+        default_factory=RsaBootstrap, description="confidence intervals, comparisons of models"
+    )
     shuffle: bool = Field(False, description="control: permute the stimuli of the features")
-
-    def reads(self) -> list[str]:
-        """Return the names in features that the fit needs."""
-        return list(self.features)
 
     @property
     def metric(self) -> str:
@@ -137,7 +172,15 @@ class RsaFit(BrainDistance, FitSection):
             msg = f"comparison {self.comparison} is of patterns, not of {self.brain_distance} "
             msg += "distances; noise: residuals whitens them"
             raise ValueError(msg)
+        if self.bootstrap.over in ("stimuli", "both") and self.comparison not in WEIGHTED:
+            msg = f"bootstrap: stimuli can't be drawn for {self.comparison}, which needs every pair"
+            msg += f" once; take over: subjects, or a comparison of {joined(WEIGHTED)}"
+            raise ValueError(msg)
         return self
+
+    def reads(self) -> list[str]:
+        """Return the names in features that the fit needs."""
+        return list(self.features)
 
     def describe(self, held_out: str = "") -> str:
         """Say in a sentence what was compared, for the report's methods."""
@@ -149,5 +192,14 @@ class RsaFit(BrainDistance, FitSection):
         return (
             f"representational similarity ({self.metric.replace('_', ' ')}): {self.distance} "
             f"distances of {joined(self.features)} against {self.describe_distance()}"
-            f"{self.responses}{transform}.{control}"
+            f"{self.responses}{transform}{self._describe_models()}.{control}"
         )
+
+    def _describe_models(self) -> str:
+        words = {
+            "selected": "the best layer",
+            "weighted": "weighted layers",
+            "reweighted": "reweighted features",
+        }
+        learned = [text for name, text in words.items() if name in self.models]
+        return f"; {joined(learned)} judged on held-out data" if learned else ""
