@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from fornix.evaluation.ceilings import NoiseCeiling, noise_ceiling, split_half
 from fornix.evaluation.metrics import Floats, folds_are_large, held_out_correlation
+from fornix.evaluation.partition import partition_rows
 from fornix.evaluation.permutation import circular_shifts, permutations_within
 from fornix.evaluation.regions import Ceilings, Items, Places, prediction_rows
 from fornix.evaluation.shared import Shared, intersubject_rows, shared_samples
 from fornix.evaluation.table import GROUP, Evaluated
-from fornix.evaluation.unique import unique_rows
+from fornix.evaluation.unique import JOINT, unique_rows
 from fornix.progress import track
 from fornix.seeds import generator
 from fornix.study.scores import Evaluation, Scores
@@ -78,6 +79,8 @@ def evaluate(
         found.how |= _HOW_TOGETHER
     if any(row["metric"] == "unique_r2" for row in found.rows):
         found.how |= _HOW_UNIQUE
+    if any(row["metric"] == "product_r2" for row in found.rows):
+        found.how |= _HOW_PARTITION
     found.facts["ceilings"] = ceilings
     return found
 
@@ -106,6 +109,12 @@ _HOW_UNIQUE = {
     "unique_r": "r of all spaces together minus r without this one",
     "unique_r2": "R² of all spaces together minus R² without this one; null of both: signs of "
     "stretches of time (or of held-out groups) flipped",
+}
+_HOW_PARTITION = {
+    "product_r2": "a space's share of the joint model's R², by the product measure: what two "
+    "spaces have in common counts by the correlation of their predictions; shares sum to the whole",
+    "split_r2": "R² of a space's part of the joint model's predictions, alone",
+    "split_r": "a space's share of the joint model's r; shares sum to the whole",
 }
 _SMALL_FOLDS = (
     "folds are too small for a correlation of their own: r is that of all held-out predictions "
@@ -263,6 +272,16 @@ def _rows(one: _Subject, share: Floats, notes: list[str]) -> list[dict[str, Any]
             subject=one.name,
             scores=one.scores,
             rng=one.rng("unique"),
+        )
+    if "part" in one.fit:
+        rows += partition_rows(
+            one.fit["space"].values.astype(str).tolist(),
+            np.asarray(one.fit["part"].values, dtype=np.float64),
+            one.predicted(JOINT),
+            one.observed,
+            fold=one.fold,
+            places=places,
+            subject=one.name,
         )
     return rows
 

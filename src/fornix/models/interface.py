@@ -45,6 +45,8 @@ class EncodingData:
         Makes the inner folds of some training rows, on which all but the weights is chosen.
     targets
         Target -> the layers it has side by side.
+    bands
+        Target that is made of spaces -> their names, which are targets too; others are one space.
     """
 
     features: Mapping[str, NDArray[Any]]
@@ -53,6 +55,7 @@ class EncodingData:
     folds: Folds
     inner: InnerFolds
     targets: Mapping[str, Sequence[str]]
+    bands: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def width(self, target: str) -> int:
         """Return how many features a target has."""
@@ -67,6 +70,13 @@ class EncodingData:
         spaces = [self.features[name].reshape(n, -1) for name in self.targets[target]]
         owner = np.repeat(np.arange(len(spaces)), [space.shape[1] for space in spaces])
         return np.concatenate([np.asarray(one, np.float64) for one in spaces], axis=1), owner
+
+    def banded(self, target: str) -> tuple[NDArray[np.float64], NDArray[np.intp], list[str]]:
+        """Return a target's features (sample, feature), each one's space, and the spaces' names."""
+        names = list(self.bands.get(target, [target]))
+        spaces = [self.side_by_side(name)[0] for name in names]
+        owner = np.repeat(np.arange(len(spaces)), [space.shape[1] for space in spaces])
+        return np.concatenate(spaces, axis=1), owner, names
 
 
 @dataclass(frozen=True)
@@ -108,8 +118,13 @@ class Predictions:
         Name -> array: the model refitted on all samples. For linear models ``<target>/coef``
         (feature, unit), ``/intercept`` (unit,) and ``/alpha`` (unit,), so that
         x @ coef + intercept predicts.
+    parts
+        Target that is made of spaces -> space -> what it adds to the predictions, float32
+        (sample, unit), where the model is a sum of spaces. With the training mean they sum to
+        ``predicted``.
     """
 
     predicted: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     alpha: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     weights: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    parts: dict[str, dict[str, NDArray[np.float32]]] = field(default_factory=dict)

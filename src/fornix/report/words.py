@@ -13,6 +13,9 @@ RHO = "\N{GREEK SMALL LETTER RHO}"
 METRICS = {
     "pearson_r": "Pearson's r",
     "r2": "R²",
+    "product_r2": "share of R² (product measure)",
+    "split_r2": "R² of the space's part",
+    "split_r": "share of r",
     "accuracy": "accuracy",
     "auc": "area under the ROC curve",
     "spearman_rho": f"Spearman's {RHO}",

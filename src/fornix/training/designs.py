@@ -117,6 +117,14 @@ def targets_of(
     return targets, list(spaces)
 
 
+def bands_of(spaces: Sequence[str]) -> dict[str, list[str]]:
+    """Return target -> its spaces, of the targets that are made of several."""
+    if not spaces:
+        return {}
+    without = {f"{JOINT}-{one}": [name for name in spaces if name != one] for one in spaces}
+    return {JOINT: list(spaces)} | without
+
+
 def _matching(name: str, wanted: Sequence[str], layers: Sequence[str]) -> list[str]:
     for pattern in wanted:
         if not any(fnmatch(layer, pattern) for layer in layers):

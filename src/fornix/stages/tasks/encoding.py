@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ import xarray as xr
 from fornix.models.interface import EncodingData, Predictions
 from fornix.stages.tasks.job import Fitted, Job, facts_of, plain, sample_coords
 from fornix.study.fits.encoding import EncodingSection
-from fornix.training.designs import targets_of
+from fornix.training.designs import JOINT, bands_of, targets_of
 from fornix.training.given import of_trials, of_volumes
 from fornix.training.samples import sample_table, stack_units
 
@@ -41,7 +42,13 @@ def fit(section: EncodingSection, job: Job) -> Fitted:
     table, matrix = given.table, given.matrix
     targets, spaces = targets_of(section, list(given.features))
     data = EncodingData(
-        given.features, matrix, pd.DataFrame(units), given.pairs, given.inner, targets
+        given.features,
+        matrix,
+        pd.DataFrame(units),
+        given.pairs,
+        given.inner,
+        targets,
+        bands_of(spaces),
     )
     found: Predictions = job.model.fit(section, data, job.context)
     names = list(found.predicted)
@@ -54,9 +61,13 @@ def fit(section: EncodingSection, job: Job) -> Fitted:
         # The dimension can't be called fold: that is the coordinate of the samples.
         alpha = np.stack([found.alpha[name] for name in names])
         variables["alpha"] = (("target", "outer_fold", "unit"), alpha)
+    coords: dict[str, Any] = {"target": names}
+    if parts := found.parts.get(JOINT):
+        variables["part"] = (("space", "sample", "unit"), np.stack(list(parts.values())))
+        coords["space"] = list(parts)
     dataset = xr.Dataset(
         variables,
-        coords={"target": names}
+        coords=coords
         | {name: ("unit", plain(values)) for name, values in units.items()}
         | sample_coords(table, "stimulus", "n_repeats", "recording", "onset"),
         attrs={k: job.responses.attrs[k] for k in KEPT_ATTRS if k in job.responses.attrs}

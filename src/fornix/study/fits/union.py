@@ -6,8 +6,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from fornix.study.fits.banded_ridge import BandedRidgeFit
 from fornix.study.fits.classifier import ClassifierFit
 from fornix.study.fits.ridge import RidgeFit
 from fornix.study.fits.rsa import RsaFit
 
-Fit = Annotated[RidgeFit | ClassifierFit | RsaFit, Field(discriminator="kind")]
+Fit = Annotated[RidgeFit | BandedRidgeFit | ClassifierFit | RsaFit, Field(discriminator="kind")]

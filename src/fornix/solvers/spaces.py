@@ -1,0 +1,321 @@
+r"""Spaces of features side by side, each with a weight: what a search over weights needs of them.
+
+With a space's weight :math:`g_s` its features count as :math:`\sqrt{g_s} X_s`: the penalty of its
+coefficients is :math:`a / g_s`. In the primal the Gram matrix of weighted features is
+:math:`D X^T X D`, in the dual the kernel is :math:`\sum_s g_s K_s`; both come from matrices
+that are made once. From there every fold is one of :mod:`fornix.solvers.fractions`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fornix.solvers.backend import Array, Backend
+from fornix.solvers.fractions import Fold, Products, System, down_dated
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Features:
+    """Spaces as columns of one matrix.
+
+    Attributes
+    ----------
+    X
+        (sample, feature), finite.
+    owner
+        Space of each feature, 0, 1, ... in order.
+    at
+        Samples to predict, (sample, feature), or None.
+    """
+
+    X: NDArray[Any]
+    owner: NDArray[np.intp]
+    at: NDArray[Any] | None = None
+
+    @property
+    def n_spaces(self) -> int:
+        """How many spaces there are."""
+        return int(self.owner.max()) + 1
+
+    @property
+    def n_samples(self) -> int:
+        """How many samples there are."""
+        return len(self.X)
+
+    @property
+    def dual(self) -> bool:
+        """Whether there are more features than samples."""
+        return bool(self.X.shape[1] > len(self.X))
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """Spaces as kernels.
+
+    Attributes
+    ----------
+    grams
+        One (sample, sample) a space.
+    across
+        One (sample to predict, sample) a space, or None.
+    """
+
+    grams: list[NDArray[Any]]
+    across: list[NDArray[Any]] | None = None
+
+    @property
+    def n_spaces(self) -> int:
+        """How many spaces there are."""
+        return len(self.grams)
+
+    @property
+    def n_samples(self) -> int:
+        """How many samples there are."""
+        return len(self.grams[0])
+
+    @property
+    def dual(self) -> bool:
+        """Kernels are."""
+        return True
+
+
+class Bands(ABC):
+    """Weighted spaces, without what depends on the targets.
+
+    Attributes
+    ----------
+    system
+        Of equal weights: penalties, folds and the backend.
+    n_spaces
+        How many spaces there are.
+    """
+
+    system: System
+    n_spaces: int
+
+    @abstractmethod
+    def weighted(self, weights: Floats) -> Weighted:
+        """Return the spaces with weights (space,)."""
+
+    @abstractmethod
+    def products(self, Y: Array) -> Products | None:
+        """Return the products of features and targets (about their means) that folds need."""
+
+    @abstractmethod
+    def parts(self, weights: Floats, solved: Array) -> list[Array]:
+        """Return each space's part of the predictions, (sample to predict, target).
+
+        Parameters
+        ----------
+        weights
+            (space,).
+        solved
+            Of :meth:`Weighted.solve`.
+        """
+
+    @abstractmethod
+    def coef(self, weights: Floats, solved: Array) -> Array | None:
+        """Return coefficients (feature, target); None where there are none, as with kernels."""
+
+
+class Weighted(ABC):
+    """Spaces with given weights."""
+
+    @abstractmethod
+    def fold(self, number: int) -> Fold:
+        """Return what a fold needs."""
+
+    @abstractmethod
+    def solve(self, Y: Array, products: Products | None, alpha: Array) -> Array:
+        """Return dual weights, or coefficients in the primal, of a fit on all samples.
+
+        Parameters
+        ----------
+        Y
+            (sample, target), about their means.
+        products
+            Of :meth:`Bands.products`.
+        alpha
+            Penalty of each target.
+        """
+
+
+class Primal(Bands):
+    """More samples than features: what a candidate costs doesn't depend on the samples."""
+
+    def __init__(
+        self, given: Features, alphas: Floats, tests: list[NDArray[np.intp]], backend: Backend
+    ) -> None:
+        X = np.asarray(given.X, dtype=np.float64)
+        self.mean = X.mean(0)
+        self.X = backend.array(X - self.mean)
+        gram = self.X.T @ self.X
+        self.system = System(self.X, self.mean, gram, False, alphas, tests, backend)
+        self.owner, self.n_spaces = given.owner, given.n_spaces
+        self.at = None if given.at is None else backend.array(given.at - self.mean)
+        n = len(X)
+        self.trains = [np.setdiff1d(np.arange(n), test) for test in tests]
+        self.folds = [
+            down_dated(gram, self.X[test], len(train))
+            for train, test in zip(self.trains, tests, strict=True)
+        ]
+
+    def weighted(self, weights: Floats) -> Weighted:
+        """Return the spaces with weights (space,)."""
+        return _WeightedPrimal(self, self._scale(weights))
+
+    def products(self, Y: Array) -> Products | None:
+        """Return X'Y of all samples and of each fold's held-out ones."""
+        parts = {int(rows[0]): self.X[rows].T @ Y[rows] for rows in self.system.tests}
+        return sum(parts.values()), parts
+
+    def parts(self, weights: Floats, solved: Array) -> list[Array]:
+        """Return each space's part of the predictions."""
+        del weights
+        columns = (np.flatnonzero(self.owner == space) for space in range(self.n_spaces))
+        return [self.at[:, mine] @ solved[mine] for mine in columns]  # type: ignore[index]  # asked
+
+    def coef(self, weights: Floats, solved: Array) -> Array | None:
+        """Return the coefficients."""
+        del weights
+        return solved
+
+    def _scale(self, weights: Floats) -> Array:
+        return self.system.backend.array(np.sqrt(weights)[self.owner])
+
+
+class _WeightedPrimal(Weighted):
+    def __init__(self, bands: Primal, scale: Array) -> None:
+        self.bands, self.scale = bands, scale
+
+    def fold(self, number: int) -> Fold:
+        bands, scale, system = self.bands, self.scale, self.bands.system
+        test, (mean, kernel, judged) = system.tests[number], bands.folds[number]
+        values, vectors = system.spectrum(scale[:, None] * kernel * scale[None, :])
+        # With the scale in the vectors, products with raw features serve all weights.
+        vectors = scale[:, None] * vectors
+        onto = None
+        if len(test) > len(mean):
+            inner = vectors.T @ (judged @ vectors)
+        else:
+            onto = (bands.X[test] - mean) @ vectors
+            inner = onto.T @ onto
+        return system.mix(bands.trains[number], test, mean, (values, vectors, onto, inner))
+
+    def solve(self, Y: Array, products: Products | None, alpha: Array) -> Array:
+        del Y
+        if products is None:
+            msg = "the primal is solved from products"
+            raise ValueError(msg)
+        values, vectors = self.whole
+        z = vectors.T @ products[0]
+        return vectors @ (z / (values[:, None] + alpha[None, :]))
+
+    @cached_property
+    def whole(self) -> tuple[Array, Array]:
+        """Eigenvalues and vectors of all samples."""
+        scale, system = self.scale, self.bands.system
+        values, vectors = system.spectrum(scale[:, None] * system.gram * scale[None, :])
+        return values, scale[:, None] * vectors
+
+
+class Dual(Bands):
+    """Kernels, of features or as they are given."""
+
+    def __init__(
+        self,
+        given: Features | Kernels,
+        alphas: Floats,
+        tests: list[NDArray[np.intp]],
+        backend: Backend,
+    ) -> None:
+        self.X: Array | None = None
+        self.across: list[Array] | None = None
+        self.mean = np.zeros(0)
+        if isinstance(given, Features):
+            X = np.asarray(given.X, dtype=np.float64)
+            self.mean, self.owner = X.mean(0), given.owner
+            self.X = backend.array(X - self.mean)
+            spaces = [self.X[:, given.owner == space] for space in range(given.n_spaces)]
+            self.grams = [space @ space.T for space in spaces]
+            if given.at is not None:
+                at = backend.array(given.at - self.mean)
+                self.across = [at[:, given.owner == i] @ space.T for i, space in enumerate(spaces)]
+        else:
+            self.grams = [backend.array(_centred(one, one)) for one in given.grams]
+            if given.across is not None:
+                pairs = zip(given.across, given.grams, strict=True)
+                self.across = [backend.array(_centred(one, gram)) for one, gram in pairs]
+        self.n_spaces = given.n_spaces
+        nothing = backend.zeros(given.n_samples, 0)
+        self.system = System(nothing, self.mean, nothing, True, alphas, tests, backend)
+
+    def weighted(self, weights: Floats) -> Weighted:
+        """Return the spaces with weights (space,)."""
+        used = np.flatnonzero(weights)
+        gram = float(weights[used[0]]) * self.grams[used[0]]
+        for space in used[1:]:
+            gram += float(weights[space]) * self.grams[space]
+        return _WeightedDual(replace(self.system, gram=gram))
+
+    def products(self, Y: Array) -> Products | None:
+        """Return nothing: folds need the targets themselves."""
+        del Y
+        return None  # the base class returns something
+
+    def parts(self, weights: Floats, solved: Array) -> list[Array]:
+        """Return each space's part of the predictions."""
+        if self.across is None:
+            msg = "no samples to predict were given"
+            raise ValueError(msg)
+        pairs = zip(weights, self.across, strict=True)
+        return [float(weight) * (across @ solved) for weight, across in pairs]
+
+    def coef(self, weights: Floats, solved: Array) -> Array | None:
+        """Return the coefficients, or None for kernels."""
+        if self.X is None:
+            return None
+        scale = self.system.backend.array(weights[self.owner])
+        return scale[:, None] * (self.X.T @ solved)
+
+
+class _WeightedDual(Weighted):
+    def __init__(self, system: System) -> None:
+        self.system = system
+
+    def fold(self, number: int) -> Fold:
+        return self.system.fold(self.system.tests[number])
+
+    def solve(self, Y: Array, products: Products | None, alpha: Array) -> Array:
+        del products
+        values, vectors = self.whole
+        return vectors @ ((vectors.T @ Y) / (values[:, None] + alpha[None, :]))
+
+    @cached_property
+    def whole(self) -> tuple[Array, Array]:
+        """Eigenvalues and vectors of all samples."""
+        return self.system.spectrum(self.system.gram)
+
+
+def _centred(kernel: NDArray[Any], gram: NDArray[Any]) -> Floats:
+    """Return a kernel (any, sample) about the mean of the samples."""
+    kernel, middle = np.asarray(kernel, np.float64), np.asarray(gram, np.float64).mean(0)
+    return np.asarray(kernel - kernel.mean(1)[:, None] - middle[None, :] + middle.mean())
+
+
+def bands_of(
+    given: Features | Kernels, alphas: Floats, inner_folds: NDArray[Any], backend: Backend
+) -> Bands:
+    """Return the primal or the dual of some spaces, by their shape."""
+    tests = [np.flatnonzero(inner_folds == one) for one in np.unique(inner_folds)]
+    if isinstance(given, Features) and not given.dual:
+        return Primal(given, alphas, tests, backend)
+    return Dual(given, alphas, tests, backend)
