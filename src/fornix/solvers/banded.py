@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fornix.errors import FornixError
 from fornix.progress import track
-from fornix.solvers.backend import Array, Backend
+from fornix.solvers.backend import Array, Backend, keep_freed_memory
 from fornix.solvers.fractions import Products, losses
 from fornix.solvers.ridge import BLOCK, MEMORY
 from fornix.solvers.spaces import Bands, Features, Floats, Kernels, bands_of
@@ -122,6 +122,7 @@ def solve(
         positive, or the memory doesn't hold the matrices.
     """
     backend = backend or Backend()
+    keep_freed_memory()
     alphas = np.asarray(alphas, dtype=np.float64)
     candidates = np.asarray(candidates, dtype=np.float64)
     _check(spaces, candidates, alphas, inner_folds)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fornix.errors import FornixError
-from fornix.solvers.backend import Backend
+from fornix.solvers.backend import Backend, keep_freed_memory
 from fornix.solvers.fractions import Fold, System, losses
 
 BLOCK = 1024
@@ -91,6 +91,7 @@ def solve(
         hold one fold's matrices.
     """
     backend = backend or Backend()
+    keep_freed_memory()
     _check(X, Y, alphas, inner_folds)
     t = Y.shape[1]
     alphas = np.asarray(alphas, dtype=np.float64)
