@@ -56,6 +56,18 @@ def test_weights_are_for_raw_features(pca):
     assert np.allclose(fitted.mean(0), Y.mean(0), atol=1e-4)
 
 
+def test_steps_down_the_gradient_find_what_few_candidates_miss():
+    rng = np.random.default_rng(0)
+    layers = {name: rng.normal(size=(90, 30)) for name in "abcd"}
+    Y = layers["a"] @ rng.normal(size=(30, 8)) / 4 + rng.normal(size=(90, 8))
+    r = {}
+    for steps in (0, 20):
+        found, _ = fit(section(n_candidates=1, n_steps=steps), layers, Y)
+        r[steps] = np.corrcoef(found.predicted["joint"].ravel(), Y.ravel())[0, 1]
+    assert r[20] > r[0] + 0.1
+    assert np.median(found.weights["joint/weights"][0]) > 0.8
+
+
 def test_scale_and_copies_of_a_space_change_nothing():
     a, b, Y = planted()
     plain, _ = fit(section(), {"a": a, "b": b}, Y)

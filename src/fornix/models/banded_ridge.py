@@ -142,6 +142,7 @@ class Target:
         solver = partial(
             solve,
             alphas=np.logspace(low, high, count),
+            n_steps=section.n_steps,
             backend=choose_backend(context.resources, ahead),
             memory=int(MEMORY_SHARE * 1e6 * context.resources.memory_mb),
             what=f"banded ridge: candidates for {target}",

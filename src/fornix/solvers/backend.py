@@ -23,7 +23,7 @@ SMALL_FLOPS = 2e11
 """Work that a core does while torch is imported and a GPU wakes (some seconds)."""
 
 LARGEST_KEPT = 31 << 20
-"""Bytes of a block that the C library may keep for itself once one has been freed (glibc: 32 MiB)."""
+"""Bytes of a block that the C library keeps for itself once one was freed (glibc: to 32 MiB)."""
 
 Array = Any
 """A NumPy array or a torch tensor."""

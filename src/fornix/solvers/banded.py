@@ -17,6 +17,7 @@ from fornix.errors import FornixError
 from fornix.progress import track
 from fornix.solvers.backend import Array, Backend, keep_freed_memory
 from fornix.solvers.fractions import Products, losses
+from fornix.solvers.refine import EXACT, floored, local_of, refine
 from fornix.solvers.ridge import BLOCK, MEMORY
 from fornix.solvers.spaces import Bands, Features, Floats, Kernels, bands_of
 
@@ -33,7 +34,7 @@ class BandedSolution(NamedTuple):
         (feature, target); None where they weren't wanted or spaces are kernels.
     dual
         Weights of the samples, (sample, target), where spaces are kernels and coefficients are
-        wanted: a space's part is its weight times kernel @ dual.
+        wanted: a space's part is its weight times kernel @ dual (kernels about the mean).
     intercept
         (target,).
     weights
@@ -84,6 +85,7 @@ def solve(
     *,
     with_coef: bool = True,
     with_parts: bool = False,
+    n_steps: int = 0,
     backend: Backend | None = None,
     memory: int = MEMORY,
     what: str = "banded ridge: candidates",
@@ -108,6 +110,8 @@ def solve(
         Whether coefficients (or weights of the samples) are wanted.
     with_parts
         Whether each space's part of the predictions is wanted.
+    n_steps
+        Steps down the gradient from the best of the candidates (:mod:`fornix.solvers.refine`).
     backend
         Where to compute; NumPy by default.
     memory
@@ -140,7 +144,7 @@ def solve(
         panel = slice(start, min(start + size, Y.shape[1]))
         blocks = [_Block(bands, Y, some) for some in _cut(panel)]
         _search(bands, blocks, candidates, answer, what)
-        answer.fit(blocks)
+        answer.fit(blocks, n_steps)
     return answer.solution()
 
 
@@ -216,27 +220,51 @@ class _Answer:
         self.chosen[better] = number
         self.weights[:, better] = weights[:, None]
 
-    def fit(self, blocks: list[_Block]) -> None:
+    def fit(self, blocks: list[_Block], n_steps: int) -> None:
         """Fit the targets of some blocks on all samples, those with the same weights together."""
         first, last = blocks[0].some.start, blocks[-1].some.stop
-        for number in np.unique(self.chosen[first:last]):
+        numbers = np.unique(self.chosen[first:last])
+        for number in track(numbers, "banded ridge: steps") if n_steps else numbers:
             weighted = None
             for block in blocks:
                 mine = np.flatnonzero(self.chosen[block.some] == number)
                 if not len(mine):
                     continue
                 weights = self.weights[:, block.some.start + mine[0]]
+                if n_steps and len(weights) > 1:
+                    mine = self._refine(weights, block, mine, n_steps)
                 weighted = weighted or self.bands.weighted(weights)
-                self._fit(weighted, weights, block, mine)
+                products: Products | None = None
+                if block.products is not None:
+                    products = block.products[0][:, mine], {}
+                alpha = self.bands.system.backend.array(self.alpha[block.some.start + mine])
+                self._take(weighted.solve(block.Y[:, mine], products, alpha), block, mine)
 
-    def _fit(self, weighted: Any, weights: Floats, block: _Block, mine: NDArray[np.intp]) -> None:
+    def _refine(
+        self, weights: Floats, block: _Block, mine: NDArray[np.intp], n_steps: int
+    ) -> NDArray[np.intp]:
+        """Descend from weights; return the targets that were best as they were."""
+        units, start = block.some.start + mine, floored(weights)
+        Y = block.Y[:, mine]
+        found = refine(self.bands, start, self.alpha[units], Y, n_steps)
+        better = np.flatnonzero(found.loss < self.loss[units])
+        local = local_of(self.bands, start, np.arange(0))
+        alpha = self.bands.system.backend.array(self.alpha[units[better]])[None, :]
+        factors = found.factors[:, better]
+        solved = local.solve(factors, alpha, local.right(Y[:, better]), tolerance=EXACT)
+        changed = start[:, None] * factors
+        self.loss[units[better]] = found.loss[better]
+        self.weights[:, units[better]] = changed
+        self._take(local.finish(solved), block, mine[better])
+        # Only their ratio to the penalty counts.
+        self.weights[:, units[better]] /= changed.sum(0)
+        self.alpha[units[better]] /= changed.sum(0)
+        return np.delete(mine, better)
+
+    def _take(self, solved: Array, block: _Block, mine: NDArray[np.intp]) -> None:
         bands, backend = self.bands, self.bands.system.backend
         units, means = block.some.start + mine, block.mean[mine]
-        products: Products | None = None
-        if block.products is not None:
-            products = block.products[0][:, mine], {}
-        alpha = backend.array(self.alpha[units])
-        solved = weighted.solve(block.Y[:, mine], products, alpha)
+        weights = self.weights[:, units]
         self.intercept[units] = means
         if self.predicted is not None:
             parts = [backend.numpy(part) for part in bands.parts(weights, solved)]

@@ -116,7 +116,7 @@ class Bands(ABC):
         Parameters
         ----------
         weights
-            (space,).
+            (space, target).
         solved
             Of :meth:`Weighted.solve`.
         """
@@ -276,15 +276,14 @@ class Dual(Bands):
         if self.across is None:
             msg = "no samples to predict were given"
             raise ValueError(msg)
-        pairs = zip(weights, self.across, strict=True)
-        return [float(weight) * (across @ solved) for weight, across in pairs]
+        pairs = zip(self.system.backend.array(weights), self.across, strict=True)
+        return [across @ (weight[None, :] * solved) for weight, across in pairs]
 
     def coef(self, weights: Floats, solved: Array) -> Array | None:
         """Return the coefficients, or None for kernels."""
         if self.X is None:
             return None
-        scale = self.system.backend.array(weights[self.owner])
-        return scale[:, None] * (self.X.T @ solved)
+        return self.system.backend.array(weights[self.owner]) * (self.X.T @ solved)
 
 
 class _WeightedDual(Weighted):

@@ -35,6 +35,9 @@ class BandedRidgeFit(SpacesSection):
     n_candidates: int = Field(
         100, ge=1, description="weights of the spaces that are tried, each with all penalties"
     )
+    n_steps: int = Field(
+        0, ge=0, description="steps down the gradient of a unit's penalties, from the best of these"
+    )
     kernel: Kernel = Field(
         "linear", description="similarity of samples in a space, as scikit-learn defines it"
     )
@@ -64,8 +67,9 @@ class BandedRidgeFit(SpacesSection):
         pca = [f"{self.pca} principal components of each space"] if self.pca else []
         kernels = sorted({self.kernel, *self.kernels.values()} - {"linear"})
         kernel = [f"{' and '.join(kernels)} kernels"] if kernels else []
+        steps = f" and {self.n_steps} steps down their gradient" if self.n_steps else ""
         penalty = (
             f"a penalty for each space and unit, of {self.n_candidates} weights of the spaces and "
-            f"{self.alphas[2]} penalties, by {self.inner_splits}-fold inner cross-validation"
+            f"{self.alphas[2]} penalties{steps}, by {self.inner_splits}-fold inner cross-validation"
         )
         return [*pca, *kernel, *super().extras(), penalty]
