@@ -18,6 +18,7 @@ from fornix.progress import track
 from fornix.seeds import generator
 from fornix.solvers.backend import choose_backend
 from fornix.solvers.banded import BandedSolution, dirichlet, solve, work
+from fornix.solvers.panels import Matrix, moments, scaled
 from fornix.solvers.spaces import Features, Floats, Kernels
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def fit(section: BandedRidgeFit, data: EncodingData, context: Context) -> Predic
     everything = np.arange(len(data.responses))
     for target in track(list(data.targets), "banded ridge: targets"):
         mine = Target.of(section, data, target, context)
-        names = mine.names
+        names = list(mine.spaces)
         predicted = np.empty(data.responses.shape, dtype=np.float32)
         parts = np.zeros((len(names), *predicted.shape), dtype=np.float32)
         chosen, blind = [], set()
@@ -110,10 +111,8 @@ class Target:
     ----------
     section
         Settings.
-    X, owner
-        Features (sample, feature), and the space of each.
-    names
-        Of the spaces.
+    spaces
+        Name -> (sample, feature).
     Y
         Responses (sample, unit).
     candidates
@@ -123,9 +122,7 @@ class Target:
     """
 
     section: BandedRidgeFit
-    X: Floats
-    owner: NDArray[np.intp]
-    names: list[str]
+    spaces: dict[str, Matrix]
     Y: NDArray[Any]
     candidates: Floats
     solver: Callable[..., BandedSolution]
@@ -133,11 +130,11 @@ class Target:
     @classmethod
     def of(cls, section: BandedRidgeFit, data: EncodingData, target: str, context: Context) -> Self:
         """Return one target of some data."""
-        X, owner, names = data.banded(target)
-        rng = generator(context.seed, "banded ridge", len(names))
-        candidates = dirichlet(section.n_candidates, len(names), rng)
+        spaces = data.spaces(target)
+        rng = generator(context.seed, "banded ridge", len(spaces))
+        candidates = dirichlet(section.n_candidates, len(spaces), rng)
         (n, t), n_fits = data.responses.shape, len(data.folds) + 1
-        ahead = n_fits * work(n, X.shape[1], t, section.inner_splits, len(candidates))
+        ahead = n_fits * work(n, data.width(target), t, section.inner_splits, len(candidates))
         low, high, count = section.alphas
         solver = partial(
             solve,
@@ -147,7 +144,7 @@ class Target:
             memory=int(MEMORY_SHARE * 1e6 * context.resources.memory_mb),
             what=f"banded ridge: candidates for {target}",
         )
-        return cls(section, X, owner, names, data.responses, candidates, solver)
+        return cls(section, spaces, data.responses, candidates, solver)
 
     def fit(
         self,
@@ -164,20 +161,20 @@ class Target:
         test
             Rows to predict.
         """
-        section, X, Y, names = self.section, self.X, self.Y, self.names
-        columns = [np.flatnonzero(self.owner == i) for i in range(len(names))]
-        spaces = [_Space.of(X[np.ix_(train, mine)], section.pca) for mine in columns]
+        section, Y, names = self.section, self.Y, list(self.spaces)
+        matrices = list(self.spaces.values())
+        spaces = [_Space.of(X[train], section.pca) for X in matrices]
         used = np.asarray([space.used.any() for space in spaces])
+        widths = [X.shape[1] for X in matrices]
         if not used.any():
-            return _mean_only(Y[train], X.shape[1], len(names), 0 if test is None else len(test))
+            return _mean_only(Y[train], sum(widths), len(names), 0 if test is None else len(test))
         kept = np.flatnonzero(used)
-        Z = [spaces[i](X[np.ix_(train, columns[i])]) for i in kept]
-        points = None if test is None else [spaces[i](X[np.ix_(test, columns[i])]) for i in kept]
+        Z = [spaces[i](matrices[i][train]) for i in kept]
+        points = None if test is None else [spaces[i](matrices[i][test]) for i in kept]
         kinds = [section.kernels.get(names[i], section.kernel) for i in kept]
         given: Features | Kernels
         if set(kinds) == {"linear"}:
-            place = np.repeat(np.arange(len(kept)), [one.shape[1] for one in Z])
-            given = Features(np.hstack(Z), place, None if points is None else np.hstack(points))
+            given = Features(Z, points)
         else:
             given = _kernels(section, kinds, Z, points)
         candidates = self.candidates[:, kept]
@@ -194,12 +191,12 @@ class Target:
         shares[kept] = found.weights
         weights = {"intercept": found.intercept, "alpha": found.alpha, "weights": shares}
         if found.coef is not None and isinstance(given, Features):
-            place = given.owner
-            coef = np.zeros((X.shape[1], Y.shape[1]), dtype=found.coef.dtype)
-            mean = np.zeros(X.shape[1])
-            for number, i in enumerate(kept):
-                coef[columns[i]] = spaces[i].raw(found.coef[place == number])
-                mean[columns[i]] = spaces[i].mean
+            fitted = np.split(found.coef, np.cumsum([one.shape[1] for one in Z])[:-1])
+            own = dict(zip(kept, fitted, strict=True))
+            nothing = np.zeros((0, Y.shape[1]), dtype=found.coef.dtype)
+            raw = [space.raw(own.get(i, nothing)) for i, space in enumerate(spaces)]
+            coef = np.concatenate(raw)
+            mean = np.concatenate([space.mean for space in spaces])
             weights |= {"coef": coef, "intercept": found.intercept - mean @ coef}
         if found.dual is not None:
             weights["dual"] = found.dual
@@ -227,15 +224,15 @@ class _Space:
     axes: Floats | None
 
     @classmethod
-    def of(cls, X: Floats, n_components: int | None) -> _Space:
+    def of(cls, X: Matrix, n_components: int | None) -> _Space:
         """Return the space of training samples (sample, feature)."""
-        mean, spread = X.mean(0), X.std(0)
+        mean, spread = moments(X)
         # float32 features that differ in their last bits only are constant.
         used = spread > 1e-6 * np.maximum(np.abs(mean), 1e-12)
         scale = np.divide(1.0, spread, out=np.zeros(len(mean)), where=used)
         axes = None
         if n_components is not None and used.any():
-            Z = ((X - mean) * scale)[:, used]
+            Z = np.asarray(scaled(X, mean, scale))
             axes = principal_axes(Z, np.zeros(Z.shape[1], dtype=np.intp), n_components)
         count = used.sum() if axes is None else axes.shape[1]
         return cls(mean, scale / np.sqrt(max(count, 1)), axes)
@@ -245,10 +242,10 @@ class _Space:
         """Features that vary."""
         return self.scale > 0
 
-    def __call__(self, X: Floats) -> Floats:
+    def __call__(self, X: Matrix) -> Matrix:
         """Return the fitted features of some samples."""
-        Z = ((X - self.mean) * self.scale)[:, self.used]
-        return Z if self.axes is None else np.asarray(Z @ self.axes)
+        Z = scaled(X, self.mean, self.scale)
+        return Z if self.axes is None else np.asarray(Z) @ self.axes
 
     def raw(self, coef: NDArray[Any]) -> NDArray[Any]:
         """Return coefficients of raw features from those of fitted ones."""
@@ -259,7 +256,7 @@ class _Space:
 
 
 def _kernels(
-    section: BandedRidgeFit, kinds: Sequence[str], Z: list[Floats], points: list[Floats] | None
+    section: BandedRidgeFit, kinds: Sequence[str], Z: list[Matrix], points: list[Matrix] | None
 ) -> Kernels:
     """Return the kernels of spaces, their diagonal about the mean 1 on average."""
     makers = {
@@ -270,11 +267,12 @@ def _kernels(
     }
     grams, across = [], []
     for i, kind in enumerate(kinds):
-        gram = makers[kind](Z[i], Z[i])
+        trained = np.asarray(Z[i])
+        gram = makers[kind](trained, trained)
         size = gram.diagonal().mean() - gram.mean()
         grams.append(gram / size)
         if points is not None:
-            across.append(makers[kind](points[i], Z[i]) / size)
+            across.append(makers[kind](np.asarray(points[i]), trained) / size)
     return Kernels(grams, across if points is not None else None)
 
 

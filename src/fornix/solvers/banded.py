@@ -17,6 +17,7 @@ from fornix.errors import FornixError
 from fornix.progress import track
 from fornix.solvers.backend import Array, Backend, keep_freed_memory
 from fornix.solvers.fractions import Products, losses
+from fornix.solvers.panels import not_finite
 from fornix.solvers.refine import EXACT, floored, local_of, refine
 from fornix.solvers.ridge import BLOCK, MEMORY
 from fornix.solvers.spaces import Bands, Features, Floats, Kernels, bands_of
@@ -199,10 +200,10 @@ class _Answer:
         self.weights = np.empty((bands.n_spaces, t))
         self.intercept = np.empty(t)
         self.coef = self.dual = self.predicted = self.parts = None
-        at = spaces.across[0] if isinstance(spaces, Kernels) and spaces.across else None
+        at: Any = spaces.across[0] if isinstance(spaces, Kernels) and spaces.across else None
         if isinstance(spaces, Features):
-            at = spaces.at
-            self.coef = np.empty((spaces.X.shape[1], t), dtype=kind) if with_coef else None
+            at = None if spaces.new is None else spaces.new[0]
+            self.coef = np.empty((len(spaces.owner), t), dtype=kind) if with_coef else None
         elif with_coef:
             self.dual = np.empty((spaces.n_samples, t), dtype=kind)
         if at is not None:
@@ -310,17 +311,17 @@ def _matrices(spaces: Features | Kernels, n_folds: int) -> int:
         m = 0
         if isinstance(spaces, Kernels):
             m = 0 if spaces.across is None else len(spaces.across[0])
-        elif spaces.at is not None:
-            m = len(spaces.at)
+        elif spaces.new is not None:
+            m = len(spaces.new[0])
         return 8 * (n * (n + m) * spaces.n_spaces + 6 * n * n)
-    p = spaces.X.shape[1] if isinstance(spaces, Features) else 0
+    p = len(spaces.owner) if isinstance(spaces, Features) else 0
     return 8 * (p * p * (2 * n_folds + 7) + n * p)
 
 
 def _panel(spaces: Features | Kernels, n_folds: int, n_alphas: int, memory: int) -> int:
     """Return how many targets are searched for together: all, if the memory holds them."""
     n = spaces.n_samples
-    r = n if spaces.dual or isinstance(spaces, Kernels) else spaces.X.shape[1]
+    r = n if spaces.dual or isinstance(spaces, Kernels) else len(spaces.owner)
     working = BLOCK * 8 * (5 * r + 2 * n)
     each = 8 * (n + n_alphas + (0 if spaces.dual else (n_folds + 1) * r))
     return int(max(64, (memory - working) // each))
@@ -342,8 +343,8 @@ def _check(
         problem = f"weights to try aren't (candidate, {spaces.n_spaces}), or negative, or all 0"
         raise FornixError(problem, where=where, mend="mend the candidates")
     if isinstance(spaces, Features):
-        if bad := int((~np.isfinite(spaces.X)).any(0).sum()):
-            problem = f"{bad} of {spaces.X.shape[1]} features aren't finite"
+        if bad := sum(not_finite(space) for space in spaces.spaces):
+            problem = f"{bad} of {len(spaces.owner)} features aren't finite"
             raise FornixError(problem, where=where, mend="leave the layer out")
     elif bad := sum(not np.isfinite(gram).all() for gram in spaces.grams):
         problem = f"{bad} of {spaces.n_spaces} kernels aren't finite"

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fornix.solvers.backend import Array, Backend
+from fornix.solvers.panels import Columns, Matrix, centred, moments
 
 CLOSE = 4e-6
 """Relative difference of eigenvalues below which they are close: there the closed form's error,
@@ -93,7 +94,7 @@ class System:
         Where all this is.
     """
 
-    X: Array
+    X: Columns
     mean: NDArray[np.float64]
     gram: Array
     dual: bool
@@ -103,15 +104,15 @@ class System:
 
     @classmethod
     def of(
-        cls, X: NDArray[Any], alphas: NDArray[np.float64], inner: NDArray[Any], backend: Backend
+        cls, X: Matrix, alphas: NDArray[np.float64], inner: NDArray[Any], backend: Backend
     ) -> System:
         """Return the system of features (sample, feature) and inner folds (sample,)."""
-        mean = np.asarray(X, dtype=np.float64).mean(0)
-        centred = backend.array(X - mean)
+        mean = moments(X)[0]
+        columns = Columns(centred(X, mean), backend)
         dual = X.shape[1] > len(X)
-        gram = centred @ centred.T if dual else centred.T @ centred
+        gram = columns.kernel() if dual else columns.gram()
         tests = [np.flatnonzero(inner == one) for one in np.unique(inner)]
-        return cls(centred, mean, gram, dual, alphas, tests, backend)
+        return cls(columns, mean, gram, dual, alphas, tests, backend)
 
     def spectrum(self, matrix: Array) -> tuple[Array, Array]:
         """Return eigenvalues and vectors, without those that are rounding of zero."""
@@ -129,7 +130,9 @@ class System:
             kernel, across = centred_kernels(self.gram, train, test)
             values, vectors = self.spectrum(kernel)
             onto = across @ vectors
-            return self.mix(train, test, self.X[:0], (values, vectors, onto, onto.T @ onto))
+            return self.mix(
+                train, test, self.backend.zeros(0), (values, vectors, onto, onto.T @ onto)
+            )
         held_out = self.X[test]
         mean, kernel, judged = down_dated(self.gram, held_out, len(train))
         values, vectors = self.spectrum(kernel)

@@ -207,16 +207,17 @@ class _LocalPrimal(Local):
             number = next(i for i, one in enumerate(system.tests) if one[0] == test[0])
             mean, gram, _ = bands.folds[number]
         else:
-            mean, gram = bands.X[:1].sum(0) * 0, system.gram
+            mean, gram = system.backend.zeros(len(bands.owner)), system.gram
         self.gram = self.scale * gram * self.scale.T
         values, vectors = system.spectrum(self.gram + 0)
         super().__init__(bands, vectors, values, test)
         self.owner = bands.owner
-        self.X = bands.X[self.train] - mean
+        self.X, self.mean = bands.X, mean
         self.at = bands.X[test] - mean
 
     def right(self, Y: Array) -> Array:
-        return self.scale * (self.X.T @ Y)
+        shift = self.mean[:, None] * Y.sum(0)[None, :]
+        return self.scale * (self.X.down(Y, self.train) - shift)
 
     def times(self, factors: Floats, alpha: Array, solved: Array) -> Array:
         return self.gram @ solved + self._penalty(factors, alpha) * solved

@@ -9,6 +9,7 @@ that are made once. From there every fold is one of :mod:`fornix.solvers.fractio
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -18,42 +19,56 @@ from numpy.typing import NDArray
 
 from fornix.solvers.backend import Array, Backend
 from fornix.solvers.fractions import Fold, Products, System, down_dated
+from fornix.solvers.panels import Columns, Matrix, centred, moments, side_by_side
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Features:
-    """Spaces as columns of one matrix.
+    """Spaces as matrices.
 
     Attributes
     ----------
-    X
-        (sample, feature), finite.
-    owner
-        Space of each feature, 0, 1, ... in order.
-    at
-        Samples to predict, (sample, feature), or None.
+    spaces
+        (sample, feature) each, finite.
+    new
+        Samples to predict, (sample, feature) each, or None.
     """
 
-    X: NDArray[Any]
-    owner: NDArray[np.intp]
-    at: NDArray[Any] | None = None
+    spaces: Sequence[Matrix]
+    new: Sequence[Matrix] | None = None
+
+    @property
+    def X(self) -> Matrix:  # noqa: N802  # the field's name of it
+        """All spaces side by side."""
+        return side_by_side(self.spaces)
+
+    @property
+    def at(self) -> Matrix | None:
+        """Samples to predict, of all spaces."""
+        return None if self.new is None else side_by_side(self.new)
+
+    @property
+    def owner(self) -> NDArray[np.intp]:
+        """Space of each feature."""
+        widths = [space.shape[1] for space in self.spaces]
+        return np.repeat(np.arange(len(widths)), widths)
 
     @property
     def n_spaces(self) -> int:
         """How many spaces there are."""
-        return int(self.owner.max()) + 1
+        return len(self.spaces)
 
     @property
     def n_samples(self) -> int:
         """How many samples there are."""
-        return len(self.X)
+        return len(self.spaces[0])
 
     @property
     def dual(self) -> bool:
         """Whether there are more features than samples."""
-        return bool(self.X.shape[1] > len(self.X))
+        return len(self.owner) > self.n_samples
 
 
 @dataclass(frozen=True)
@@ -154,14 +169,13 @@ class Primal(Bands):
     def __init__(
         self, given: Features, alphas: Floats, tests: list[NDArray[np.intp]], backend: Backend
     ) -> None:
-        X = np.asarray(given.X, dtype=np.float64)
-        self.mean = X.mean(0)
-        self.X = backend.array(X - self.mean)
-        gram = self.X.T @ self.X
+        self.mean = moments(given.X)[0]
+        self.X = Columns(centred(given.X, self.mean), backend)
+        gram = self.X.gram()
         self.system = System(self.X, self.mean, gram, False, alphas, tests, backend)
         self.owner, self.n_spaces = given.owner, given.n_spaces
-        self.at = None if given.at is None else backend.array(given.at - self.mean)
-        n = len(X)
+        self.at = None if given.at is None else backend.array(centred(given.at, self.mean))
+        n = given.n_samples
         self.trains = [np.setdiff1d(np.arange(n), test) for test in tests]
         self.folds = [
             down_dated(gram, self.X[test], len(train))
@@ -174,7 +188,7 @@ class Primal(Bands):
 
     def products(self, Y: Array) -> Products | None:
         """Return X'Y of all samples and of each fold's held-out ones."""
-        parts = {int(rows[0]): self.X[rows].T @ Y[rows] for rows in self.system.tests}
+        parts = {int(rows[0]): self.X.down(Y[rows], rows) for rows in self.system.tests}
         return sum(parts.values()), parts
 
     def parts(self, weights: Floats, solved: Array) -> list[Array]:
@@ -237,26 +251,26 @@ class Dual(Bands):
         tests: list[NDArray[np.intp]],
         backend: Backend,
     ) -> None:
-        self.X: Array | None = None
+        self.spaces: list[Columns] = []
         self.across: list[Array] | None = None
         self.mean = np.zeros(0)
         if isinstance(given, Features):
-            X = np.asarray(given.X, dtype=np.float64)
-            self.mean, self.owner = X.mean(0), given.owner
-            self.X = backend.array(X - self.mean)
-            spaces = [self.X[:, given.owner == space] for space in range(given.n_spaces)]
-            self.grams = [space @ space.T for space in spaces]
-            if given.at is not None:
-                at = backend.array(given.at - self.mean)
-                self.across = [at[:, given.owner == i] @ space.T for i, space in enumerate(spaces)]
+            means = [moments(X)[0] for X in given.spaces]
+            self.mean = np.concatenate(means)
+            pairs = zip(given.spaces, means, strict=True)
+            self.spaces = [Columns(centred(X, mean), backend) for X, mean in pairs]
+            self.grams = [space.kernel() for space in self.spaces]
+            if given.new is not None:
+                triples = zip(self.spaces, given.new, means, strict=True)
+                self.across = [space.kernel(centred(at, mean)) for space, at, mean in triples]
         else:
             self.grams = [backend.array(_centred(one, one)) for one in given.grams]
             if given.across is not None:
-                pairs = zip(given.across, given.grams, strict=True)
-                self.across = [backend.array(_centred(one, gram)) for one, gram in pairs]
+                kernels = zip(given.across, given.grams, strict=True)
+                self.across = [backend.array(_centred(one, gram)) for one, gram in kernels]
         self.n_spaces = given.n_spaces
-        nothing = backend.zeros(given.n_samples, 0)
-        self.system = System(nothing, self.mean, nothing, True, alphas, tests, backend)
+        nothing = Columns(np.zeros((given.n_samples, 0)), backend)
+        self.system = System(nothing, self.mean, nothing.X, True, alphas, tests, backend)
 
     def weighted(self, weights: Floats) -> Weighted:
         """Return the spaces with weights (space,)."""
@@ -281,9 +295,16 @@ class Dual(Bands):
 
     def coef(self, weights: Floats, solved: Array) -> Array | None:
         """Return the coefficients, or None for kernels."""
-        if self.X is None:
+        if not self.spaces:
             return None
-        return self.system.backend.array(weights[self.owner]) * (self.X.T @ solved)
+        backend = self.system.backend
+        found = backend.zeros(len(self.mean), solved.shape[1])
+        start = 0
+        for space, weight in zip(self.spaces, backend.array(weights), strict=True):
+            stop = start + space.shape[1]
+            found[start:stop] = space.down(weight[None, :] * solved)
+            start = stop
+        return found
 
 
 class _WeightedDual(Weighted):

@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fornix.errors import FornixError, did_you_mean
+from fornix.solvers.panels import Delayed
 from fornix.study.fits.encoding import Align, SpacesSection
 from fornix.training.alignment import align, points_of
 from fornix.training.samples import feature_layers, feature_rows, rows_of
@@ -49,7 +50,7 @@ def features_of_samples(
     events: pd.DataFrame,
     samples: pd.DataFrame,
     settings: Align | None,
-) -> dict[str, NDArray[Any]]:
+) -> dict[str, NDArray[Any] | Delayed]:
     """Return ``<features>/<layer>`` -> (sample, delay * feature), aligned in time.
 
     Parameters
@@ -73,7 +74,7 @@ def features_of_samples(
         problem = "no event of the recordings names a stimulus"
         mend = "name the events column with datasets.<name>.stimuli.column"
         raise FornixError(problem, where="fit", mend=mend)
-    found = {}
+    found: dict[str, NDArray[Any] | Delayed] = {}
     for name, one in features.items():
         rows_of(shown["stimulus"].to_numpy(), one, name=name)
         rows = feature_rows(one)
