@@ -20,6 +20,7 @@ PURE_NUMBERS = {
     "seed", "permutations", "batch_size", "parts", "inner_splits", "grid", "threads",
     "layers", "ranks", "k", "epochs", "resample", "directions", "pca", "lobes", "context",
     "steps", "patience", "resamples", "width", "heads", "hidden", "depth", "layer", "hierarchy",
+    "degree",
     # probabilities, exponents, strengths
     "alpha", "alphas", "confidence", "power", "regularization", "l1", "learning_rate",
     "weight_decay", "clip",

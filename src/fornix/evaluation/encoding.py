@@ -18,12 +18,13 @@ from fornix.evaluation.ceiling_choice import Samples, best_model, ceiling_of, ki
 from fornix.evaluation.corrections import Corrections
 from fornix.evaluation.held_out import HeldOut
 from fornix.evaluation.metrics import Floats, folds_are_large, held_out_correlation
+from fornix.evaluation.partition import partition_rows
 from fornix.evaluation.regions import Ceilings, Judged, Places, judge_predictions, rows_of
 from fornix.evaluation.resampling import Resampling
 from fornix.evaluation.shared import shared_samples
 from fornix.evaluation.table import GROUP, Evaluated
 from fornix.evaluation.together import Together
-from fornix.evaluation.unique import unique_rows
+from fornix.evaluation.unique import JOINT, unique_rows
 from fornix.progress import track
 from fornix.study.scores import Evaluation, Scores
 
@@ -83,6 +84,8 @@ def evaluate(
         found.rows += likeness.likeness_rows(GROUP, means, scores, found.notes, seed=seed)
     if any(row["metric"] == "unique_r2" for row in found.rows):
         found.how |= _HOW_UNIQUE
+    if any(row["metric"] == "product_r2" for row in found.rows):
+        found.how |= _HOW_PARTITION
     if any(row["metric"] == lags.METRIC for row in found.rows):
         found.how |= lags.HOW
     if any(row["metric"] == ATTENTION_HIT for row in found.rows):
@@ -114,6 +117,12 @@ _HOW_UNIQUE = {
     "unique_r": "r of all spaces together minus r without this one",
     "unique_r2": "R² of all spaces together minus R² without this one; null of both: signs of "
     "stretches of time (or of held-out groups) flipped",
+}
+_HOW_PARTITION = {
+    "product_r2": "a space's share of the joint model's R², by the product measure: what two "
+    "spaces have in common counts by the correlation of their predictions; shares sum to the whole",
+    "split_r2": "R² of a space's part of the joint model's predictions, alone",
+    "split_r": "a space's share of the joint model's r; shares sum to the whole",
 }
 _SMALL_FOLDS = (
     "folds are too small for a correlation of their own: r is that of all held-out predictions "
@@ -188,6 +197,16 @@ def _rows(
             subject=one.name,
             scores=one.scores,
             rng=one.rng("unique"),
+        )
+    if "part" in one.fit:
+        rows += partition_rows(
+            one.fit["space"].values.astype(str).tolist(),
+            np.asarray(one.fit["part"].values, dtype=np.float64),
+            one.predicted(JOINT),
+            one.observed,
+            fold=one.fold,
+            places=places,
+            subject=one.name,
         )
     return rows
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from fornix.study.fits.backbone import BackboneFit
+from fornix.study.fits.banded_ridge import BandedRidgeFit
 from fornix.study.fits.classifier import ClassifierFit
 from fornix.study.fits.factorised import FactorisedFit
 from fornix.study.fits.ridge import RidgeFit
@@ -16,6 +17,7 @@ from fornix.study.fits.transformer_encoder import TransformerEncoderFit
 
 Fit = Annotated[
     RidgeFit
+    | BandedRidgeFit
     | TransformerEncoderFit
     | FactorisedFit
     | SharedTrunkFit
