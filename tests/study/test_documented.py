@@ -19,7 +19,12 @@ PURE_NUMBERS = {
     # seeds and names of things that are counted in themselves
     "seed", "permutations", "batch_size", "parts", "inner_splits", "grid", "threads",
     "layers", "ranks", "k", "epochs", "resample", "directions", "pca", "lobes", "context",
+    # sizes of a network and lengths of a training
+    "steps", "checkpoints", "width", "depth", "heads", "registers", "prototypes", "head_width",
+    "bottleneck", "patience",
     # probabilities, exponents, strengths
+    "momentum", "centre_momentum", "student_temperature", "teacher_temperature", "koleo",
+    "jitter", "grey", "solarize", "weight_decay", "clip", "final_rate",
     "alpha", "alphas", "confidence", "power", "regularization", "l1", "learning_rate",
 }  # fmt: skip
 """Numeric settings without a unit; counts (``n_*``) needn't be listed."""

@@ -15,6 +15,7 @@ from fornix.stages.scratch import scratch
 from fornix.stages.tasks.job import Fitted, Job
 from fornix.store.artifact import Recipe, Target, adopt, create, open_artifact
 from fornix.study.compute import Compute
+from fornix.study.fits.pretraining import PretrainingSection
 from fornix.training.samples import plain_text
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def run(
     subject: str | None = None,
     seed: int = 0,
 ) -> None:
-    """Fit one model to one subject.
+    """Fit one model to one subject, or to stimuli alone.
 
     Parameters
     ----------
@@ -38,7 +39,8 @@ def run(
         A section of ``fits``; its task names the module in ``fornix.stages.tasks``, and its
         kind the one in ``fornix.models``.
     inputs
-        ``responses``, and ``features/<name>`` for each name in the section.
+        ``responses``, and ``features/<name>`` for each name in the section; for a pretraining,
+        see :mod:`fornix.stages.tasks.pretraining`.
     target
         The artifact to make: ``predictions.zarr`` and ``weights.safetensors`` (or ``rdms.zarr``)
         and ``fit.json``.
@@ -49,6 +51,10 @@ def run(
     seed
         The study's seed.
     """
+    if isinstance(section, PretrainingSection):
+        pretraining = importlib.import_module("fornix.stages.tasks.pretraining")
+        pretraining.run(section, inputs, target, resources, seed=seed)
+        return
     responses = open_artifact(inputs["responses"])
     names = list(getattr(section, "features", []))
     features = {name: open_artifact(inputs[f"features/{name}"]) for name in names}

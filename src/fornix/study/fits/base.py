@@ -49,9 +49,6 @@ class FitSection(Section):
     trained: ClassVar[bool] = False
     """Whether it is trained by the loop, for so long that checkpoints outlive a kill."""
 
-    responses: Name = Field(description="a name in responses")
-    shuffle: bool = Field(False, description="control: what should be predicted is permuted")
-
     def describe(self, held_out: str = "") -> str:
         """Say in a sentence what was fitted, for the report's methods.
 
@@ -61,3 +58,10 @@ class FitSection(Section):
             What the fit held out together, as it found it.
         """
         raise NotImplementedError
+
+
+class BrainFitSection(FitSection):
+    """What every kind has that joins responses with something."""
+
+    responses: Name = Field(description="a name in responses")
+    shuffle: bool = Field(False, description="control: what should be predicted is permuted")

@@ -7,10 +7,10 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from fornix.study.base import Name, joined
-from fornix.study.fits.base import FitSection
+from fornix.study.fits.base import BrainFitSection
 
 
-class RsaFit(FitSection):
+class RsaFit(BrainFitSection):
     """RSA: dissimilarities of the features against those of the brain."""
 
     task: ClassVar[str] = "rsa"

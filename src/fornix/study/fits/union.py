@@ -7,7 +7,14 @@ from typing import Annotated
 from pydantic import Field
 
 from fornix.study.fits.classifier import ClassifierFit
+from fornix.study.fits.dino import DinoFit
 from fornix.study.fits.ridge import RidgeFit
 from fornix.study.fits.rsa import RsaFit
 
-Fit = Annotated[RidgeFit | ClassifierFit | RsaFit, Field(discriminator="kind")]
+BrainFit = RidgeFit | ClassifierFit | RsaFit
+"""Join responses with something, and are scored."""
+
+PretrainingFit = DinoFit
+"""Learn from stimuli alone."""
+
+Fit = Annotated[BrainFit | PretrainingFit, Field(discriminator="kind")]
