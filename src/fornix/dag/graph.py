@@ -311,7 +311,7 @@ class Graph:
         if isinstance(section, PretrainingSection):
             self._pretraining(name)
             return
-        used = {f"features/{one}": one for one in getattr(section, "features", [])}
+        used = {f"features/{one}": one for one in section.reads()}
         features = {key: self.find("features", one) for key, one in used.items()}
         needs: dict[str, Job] = {}
         for responses in list(self.of("preprocess", section.responses)):

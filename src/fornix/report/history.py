@@ -86,7 +86,7 @@ def nodes(material: Material) -> list[Node]:
         boxes.append(Node(f"features/{name}", 2 + shift, name, detail, "features", needs))
     for name, fit in study.brain_fits.items():
         needs = [f"responses/{fit.responses}"]
-        needs += [f"features/{one}" for one in getattr(fit, "features", [])]
+        needs += [f"features/{one}" for one in fit.reads()]
         kind = "control" if fit.shuffle else "fit"
         detail = f"{fit.kind}, {_cost(material, f'fit/{name}/')}"
         boxes.append(Node(f"fit/{name}", 3 + shift, name, detail, kind, needs))

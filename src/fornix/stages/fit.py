@@ -56,7 +56,7 @@ def run(
         pretraining.run(section, inputs, target, resources, seed=seed)
         return
     responses = open_artifact(inputs["responses"])
-    names = list(getattr(section, "features", []))
+    names = section.reads()
     features = {name: open_artifact(inputs[f"features/{name}"]) for name in names}
     # Volumes come with the events by which features are aligned; trials carry their stimulus.
     parts = [

@@ -49,6 +49,10 @@ class FitSection(Section):
     trained: ClassVar[bool] = False
     """Whether it is trained by the loop, for so long that checkpoints outlive a kill."""
 
+    def reads(self) -> list[str]:
+        """Return the names in features that the fit needs."""
+        return []
+
     def describe(self, held_out: str = "") -> str:
         """Say in a sentence what was fitted, for the report's methods.
 

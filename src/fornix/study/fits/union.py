@@ -8,10 +8,12 @@ from pydantic import Field
 
 from fornix.study.fits.classifier import ClassifierFit
 from fornix.study.fits.dino import DinoFit
+from fornix.study.fits.factorised import FactorisedFit
 from fornix.study.fits.ridge import RidgeFit
 from fornix.study.fits.rsa import RsaFit
+from fornix.study.fits.transformer_encoder import TransformerEncoderFit
 
-BrainFit = RidgeFit | ClassifierFit | RsaFit
+BrainFit = RidgeFit | TransformerEncoderFit | FactorisedFit | ClassifierFit | RsaFit
 """Join responses with something, and are scored."""
 
 PretrainingFit = DinoFit
