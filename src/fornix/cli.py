@@ -77,8 +77,7 @@ def parser() -> argparse.ArgumentParser:
             stage = with_study(name, text, more)
             stage.add_argument("name", metavar="NAME", help="name in the study's section")
         if name in ("preprocess", "fit"):
-            # A pretraining has no subject; the graph says which jobs have one.
-            needed = name == "preprocess"
+            needed = name == "preprocess"  # a fit may be of a cohort, or of stimuli alone
             stage.add_argument("--subject", required=needed, help="label, without 'sub-'")
         stage.set_defaults(run=_stage, stage=name)
     small = command(

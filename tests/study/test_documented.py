@@ -20,8 +20,8 @@ PURE_NUMBERS = {
     "seed", "permutations", "batch_size", "parts", "inner_splits", "grid", "threads",
     "layers", "ranks", "k", "epochs", "resample", "directions", "pca", "lobes", "context",
     # sizes of a network and lengths of a training
-    "steps", "checkpoints", "width", "depth", "heads", "registers", "prototypes", "head_width",
-    "bottleneck", "patience",
+    "steps", "checkpoints", "width", "depth", "heads", "hidden", "registers", "prototypes",
+    "head_width", "bottleneck", "patience", "resamples",
     # probabilities, exponents, strengths
     "momentum", "centre_momentum", "student_temperature", "teacher_temperature", "koleo",
     "jitter", "grey", "solarize", "weight_decay", "clip", "final_rate",

@@ -313,19 +313,25 @@ class Graph:
             return
         used = {f"features/{one}": one for one in section.reads()}
         features = {key: self.find("features", one) for key, one in used.items()}
-        needs: dict[str, Job] = {}
-        for responses in list(self.of("preprocess", section.responses)):
-            fit = self._job(
+        modules = (f"fornix.stages.tasks.{section.task}", f"fornix.models.{section.kind}")
+        responses = {str(one.subject): one for one in self.of("preprocess", section.responses)}
+        cohort = section.scope == "cohort"
+        whole = {f"responses/{subject}": one for subject, one in responses.items()}
+        groups = {None: whole} if cohort else {s: {"responses": r} for s, r in responses.items()}
+        fits = {
+            subject: self._job(
                 "fit",
                 name,
                 section,
-                needs={"responses": responses, **features},
-                subject=responses.subject,
+                needs={**mine, **features},
+                subject=subject,
                 seed=self.study.seed,
-                modules=(f"fornix.stages.tasks.{section.task}", f"fornix.models.{section.kind}"),
+                modules=modules,
             )
-            needs[f"fit/{fit.subject}"] = fit
-            needs[f"responses/{fit.subject}"] = responses
+            for subject, mine in groups.items()
+            if mine
+        }
+        needs = whole | {f"fit/{one}": fits[None if cohort else one] for one in responses}
         self._job(
             "evaluate",
             name,
@@ -358,13 +364,19 @@ class Graph:
             "analyse": "analyses/{name}",
         }
         needs = {
-            keys[job.stage].format(name=job.name, subject=job.subject): job
+            keys[job.stage].format(name=job.name, subject=subject): job
             for job in self.jobs.values()
             if job.stage in keys and "." not in job.name  # parts are in the whole
-            if job.stage != "fit" or job.subject is not None
+            for subject in self._whose(job)
         }
         needs |= {f"pretraining/{one}": self._pretraining(one) for one in self.study.pretrainings}
         self._job("report", self.label, self.study, needs=needs, seed=self.study.seed)
+
+    def _whose(self, job: Job) -> list[str | None]:
+        """Return the subjects that a job is about: a cohort's fit is a fit of each of them."""
+        if job.stage != "fit" or job.subject is not None:
+            return [job.subject]
+        return [key.partition("/")[2] for key in job.needs if key.startswith("responses/")]
 
 
 def _identity(section: Section) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def nodes(material: Material) -> list[Node]:
 def _cost(material: Material, prefix: str) -> str:
     """Return ``3 jobs, 12.0 s`` of the input of this name, or of those below it."""
     keys = material.keys(prefix) if prefix.endswith("/") else [prefix]
-    found = [key for key in keys if key in material.inputs]
+    found = material.once(key for key in keys if key in material.inputs)
     walls = [material.artifact(key).manifest["provenance"]["wall_s"] for key in found]
     jobs = f"{len(found)} jobs, " if len(found) > 1 else ""
     return jobs + words.seconds(float(sum(walls)))

@@ -46,6 +46,9 @@ class FitSection(Section):
     """What is fitted to what; names the modules of ``fornix.stages.tasks`` and, where it is
     scored, of ``fornix.evaluation``."""
 
+    scope: ClassVar[Literal["subject", "cohort", "stimuli"]] = "subject"
+    """Whether there is one model a subject, or one of all subjects."""
+
     trained: ClassVar[bool] = False
     """Whether it is trained by the loop, for so long that checkpoints outlive a kill."""
 

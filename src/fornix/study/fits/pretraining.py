@@ -37,6 +37,7 @@ class PretrainingSection(FitSection):
     """
 
     task: ClassVar[str] = "pretraining"
+    scope: ClassVar[Literal["subject", "cohort", "stimuli"]] = "stimuli"
     trained: ClassVar[bool] = True
 
     dataset: Name = Field(description="a name in datasets, whose pictures it learns from")

@@ -30,7 +30,7 @@ class TransformerEncoderFit(NetworkSection):
     )
     heads: int = Field(16, ge=1, description="attention heads; they share out the width")
     hidden: int = Field(1024, ge=1, description="width of the layer behind the attention")
-    dropout: float = Field(0.1, ge=0, lt=1, description="share left out in training")
+    dropout: float = Field(0.1, ge=0, lt=1, description="share of activations left out in training")
     attention: bool = Field(
         True, description="keep how much each region attends to each token of held-out stimuli"
     )
