@@ -24,7 +24,7 @@ PURE_NUMBERS = {
     "head_width", "bottleneck", "patience", "resamples",
     # probabilities, exponents, strengths
     "momentum", "centre_momentum", "student_temperature", "teacher_temperature", "koleo",
-    "jitter", "grey", "solarize", "weight_decay", "clip", "final_rate",
+    "jitter", "grey", "solarize", "initializer_range", "weight_decay", "clip", "final_rate",
     "alpha", "alphas", "confidence", "power", "regularization", "l1", "learning_rate",
 }  # fmt: skip
 """Numeric settings without a unit; counts (``n_*``) needn't be listed."""

@@ -251,6 +251,7 @@ def config_of(section: DinoFit) -> DINOv3ViTConfig:
         num_hidden_layers=section.depth,
         num_attention_heads=section.heads,
         num_register_tokens=section.registers,
+        initializer_range=section.initializer_range,
         # Positions aren't jittered: what torch draws for it wouldn't follow from the step.
         pos_embed_rescale=None,
     )

@@ -48,6 +48,12 @@ class DinoFit(PretrainingSection):
     depth: int = Field(12, ge=1, description="blocks")
     heads: int = Field(6, ge=1, description="attention heads; width / heads is a multiple of 4")
     registers: int = Field(0, ge=0, description="register tokens")
+    initializer_range: float = Field(
+        0.02,
+        gt=0,
+        description="SD of the first weights. Narrow networks need more, about 1 over the root of "
+        "width, or their blocks add nothing at first and learn slowly",
+    )
     crops: Crops = Field(default_factory=Crops, description="views of each picture")
     prototypes: int = Field(4096, ge=2, description="outputs of the head")
     head_width: int = Field(2048, ge=4, description="hidden width of the head's three layers")
