@@ -103,7 +103,7 @@ def score_rows(fit, targets, units, metric, *, times=(np.nan,), level=0.4, group
         for target in targets
         for time in times
     ]
-    return pd.DataFrame(rows)[list(COLUMNS)]
+    return pd.DataFrame(rows).reindex(columns=list(COLUMNS))
 
 
 def scores(root, fit, table, **maps):

@@ -21,7 +21,7 @@ PURE_NUMBERS = {
     "layers", "ranks", "k", "epochs", "resample", "directions", "pca", "lobes", "context",
     # sizes of a network and lengths of a training
     "steps", "checkpoints", "width", "depth", "heads", "hidden", "registers", "prototypes",
-    "head_width", "bottleneck", "patience", "resamples",
+    "head_width", "bottleneck", "patience", "resamples", "hierarchy",
     # probabilities, exponents, strengths
     "momentum", "centre_momentum", "student_temperature", "teacher_temperature", "koleo",
     "jitter", "grey", "solarize", "initializer_range", "weight_decay", "clip", "final_rate",

@@ -69,6 +69,50 @@ def noise_ceiling(
     return NoiseCeiling(np.where(flat, np.nan, share), repeated)
 
 
+def explainable_variance(
+    responses: NDArray[Any], stimuli: NDArray[Any], n_averaged: NDArray[Any] | None = None
+) -> NoiseCeiling:
+    """Return each unit's ceiling from the signal power, which is unbiased.
+
+    Sahani & Linden 2003 (NIPS 15): from n repeats, the power of the signal is that of the mean
+    less 1/n of the noise's, ``(n P(mean) - mean P(repeat)) / (n - 1)``; by the analysis of variance
+    where stimuli have unequal repeats. :func:`noise_ceiling` takes the noise off the variance of
+    all samples instead, of which (n - 1) / (N - 1) of the signal are missing, since repeats of one
+    stimulus share it.
+
+    Parameters
+    ----------
+    responses
+        Single samples, (sample, unit).
+    stimuli
+        Stimulus of each sample.
+    n_averaged
+        Samples in each scored average; None: all repeats of a stimulus are averaged.
+
+    Returns
+    -------
+    NoiseCeiling
+        ``share`` is cut at 0, which is where a unit without signal ends in half of all cases.
+    """
+    values = np.asarray(responses, dtype=np.float64)
+    _, codes, counts = np.unique(stimuli, return_inverse=True, return_counts=True)
+    repeated = int((counts > 1).sum())
+    if not repeated or len(counts) < 2:
+        return NoiseCeiling(np.full(values.shape[1], np.nan), 0)
+    n, k = len(values), len(counts)
+    about_mean = centred(values)
+    sums = np.zeros((k, values.shape[1]))
+    np.add.at(sums, codes, about_mean)
+    noise = (centred(values, codes) ** 2).sum(0) / (n - k)
+    between = (sums**2 / counts[:, None]).sum(0) / (k - 1)
+    typical = (n - (counts**2).sum() / n) / (k - 1)
+    signal = np.maximum(0, (between - noise) / typical)
+    averaged = counts if n_averaged is None else np.asarray(n_averaged)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = signal / (signal + noise * (1 / averaged).mean())
+    return NoiseCeiling(np.where(about_mean.any(0), share, np.nan), repeated)
+
+
 def split_half(
     responses: NDArray[Any], stimuli: NDArray[Any], n_splits: int, rng: np.random.Generator
 ) -> Floats:

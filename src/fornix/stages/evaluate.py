@@ -10,6 +10,8 @@ from typing import Any
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from fornix.evaluation import over_subjects
+from fornix.evaluation.corrections import correct_false_discoveries
 from fornix.evaluation.table import interval_table, score_table
 from fornix.store.artifact import Artifact, Recipe, Target, adopt, create, open_artifact
 from fornix.study.compute import Compute
@@ -56,7 +58,8 @@ def run(
     own = {name: one.share(part, name) for name, one in fits.items()}
     read = {f"fit/{name}": one.digests(f"{own[name]}.zarr") for name, one in fits.items()}
     responses = {}
-    if task == "encoding" and section.scores.ceiling and not _continuous(fits):
+    repeats = section.scores.ceiling not in (False, "subjects", "models")
+    if task == "encoding" and repeats and not _continuous(fits):
         responses = {name: open_artifact(inputs[f"responses/{name}"]) for name in fits}
         digests = {n: one.digests("responses.zarr") for n, one in responses.items()}
         read |= {f"responses/{name}": digest for name, digest in digests.items()}
@@ -74,6 +77,14 @@ def run(
     fit_name = target.path.name.rpartition("-")[0] or target.path.name
     with create(target, recipe) as draft, threadpool_limits(resources.threads):
         found = module.evaluate(section, datasets, samples, seed=seed)
+        together = over_subjects.group_rows(
+            found.rows, section.scores, found.notes, seed=seed, draws=found.draws
+        )
+        if together:
+            found.rows += together
+            found.how.setdefault("group", over_subjects.HOW)
+        if section.scores.correction == "fdr":
+            correct_false_discoveries(found.rows)
         scores = score_table(found.rows, fit_name)
         draft.write_table("scores", scores)
         draft.write_table("intervals", interval_table(found.rows, fit_name))

@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
-from fornix.study.base import Section
+from fornix.study.base import Glob, Section
 from fornix.study.fits.union import Fit
+
+CeilingKind = Literal["repeats", "split_half", "explainable_variance", "subjects", "models"]
+"""Where an encoding model's ceiling comes from.
+
+- ``repeats``: NSD's noise ceiling, from the variance over repeats
+- ``split_half``: correlation of random halves of the repeats, Spearman-Brown corrected
+- ``explainable_variance``: variance that repeats share, corrected for their number
+- ``subjects``: the mean of the other subjects, who met the same (a lower bound)
+- ``models``: the best of the fit's own targets, place by place (a lower bound)
+"""
+
+Correction = Literal["none", "fdr", "max", "cluster"]
+"""What p-values are corrected by, for all regions, times and targets of a subject and metric.
+
+- ``fdr``: Benjamini and Hochberg's false discovery rate
+- ``max``: the largest score of each permutation (family-wise error)
+- ``cluster``: clusters of neighbouring times, for all times and regions of a target; ``max`` where
+  there are no times
+"""
 
 
 class Scores(Section):
@@ -14,8 +35,10 @@ class Scores(Section):
     permutations: int = Field(
         1000, ge=0, description="draws of the null distribution; 0: no p-values"
     )
-    ceiling: bool = Field(
-        True, description="noise ceilings where repeats (encoding) or subjects (RSA) allow"
+    ceiling: bool | CeilingKind = Field(
+        True,
+        description="noise ceilings: repeats, split_half, explainable_variance, subjects, models; "
+        "true: repeats for trials, subjects for continuous responses and RSA, where there are some",
     )
     minimum_ceiling: float = Field(
         0.0,
@@ -24,6 +47,39 @@ class Scores(Section):
         description="units below this ceiling are left out of region means (share of variance)",
     )
     confidence: float = Field(0.95, gt=0, lt=1, description="level of the intervals")
+    correction: Correction = Field(
+        "none", description="of p for many regions, times and targets: none, fdr, max, cluster"
+    )
+    bootstrap: int = Field(
+        0,
+        ge=0,
+        description="draws of the bootstrap; 0: intervals by the jackknife over stimuli, and by "
+        "Student's t over subjects",
+    )
+    resample: Literal["subjects", "stimuli", "both"] = Field(
+        "both", description="what is drawn anew for the intervals of the group"
+    )
+    group: bool = Field(
+        True, description="from six subjects on, rows of their mean, tested by flips of its signs"
+    )
+    compare: list[tuple[Glob, Glob]] = Field(
+        [], description="encoding: pairs of targets, [better, than]; patterns may match several"
+    )
+    brain_likeness: bool = Field(
+        False, description="encoding: encoding, spatial and temporal score of each model's layers"
+    )
+    hierarchy: list[str] | dict[str, float] = Field(
+        [], description="brain_likeness: regions from the lowest up, or region -> position"
+    )
+    window: tuple[float, float] | None = Field(
+        None, description="brain_likeness: times that count, from and to, s"
+    )
+
+    def positions(self) -> dict[str, float]:
+        """Return each region's position in the hierarchy."""
+        if isinstance(self.hierarchy, dict):
+            return dict(self.hierarchy)
+        return {region: float(rank) for rank, region in enumerate(self.hierarchy)}
 
 
 class Evaluation(Section):
