@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from fornix.evaluation import comparisons, corrections, likeness
+from fornix.evaluation import comparisons, corrections, factors, likeness, trajectories
 from fornix.evaluation.attention import HOW as HOW_ATTENTION
 from fornix.evaluation.attention import METRIC as ATTENTION_HIT
 from fornix.evaluation.attention import attention_rows
@@ -77,6 +77,12 @@ def evaluate(
     if scores.brain_likeness and len(profiles) > 1:
         means = likeness.mean_profiles(profiles, resampling.draws)
         found.rows += likeness.likeness_rows(GROUP, means, scores, found.notes, seed=seed)
+    if scores.trajectories:
+        found.rows += trajectories.trajectory_rows(found.rows, scores, seed=seed)
+        found.how |= trajectories.HOW
+    if scores.factors:
+        found.rows += factors.factor_rows(found.rows, scores, seed=seed)
+        found.how |= factors.HOW
     if any(row["metric"] == "unique_r2" for row in found.rows):
         found.how |= _HOW_UNIQUE
     if any(row["metric"] == ATTENTION_HIT for row in found.rows):

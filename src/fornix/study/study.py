@@ -142,6 +142,19 @@ class Study(Section):
         return self
 
     @model_validator(mode="after")
+    def _factors_are_crossed(self) -> Study:
+        for name, fit in self.brain_fits.items():
+            try:
+                self.scores.cells(fit.reads())
+            except ValueError as error:
+                msg = f"{error}, in the features of the fit '{name}'"
+                raise UnknownNameError(msg, ("scores", "factors")) from None
+        for name in self.scores.trajectories:
+            known = {one.rpartition("_")[0] for one in self.features if one[-1].isdigit()}
+            _known("family of checkpoints", name, dict.fromkeys(known), "scores", "trajectories")
+        return self
+
+    @model_validator(mode="after")
     def _claims_are_about_scores(self) -> Study:
         for i, claim in enumerate(self.claims):
             for key in ("scores", "than"):
