@@ -12,7 +12,7 @@ from markupsafe import Markup
 import fornix
 from fornix.evaluation.claims import SUPPORTED
 from fornix.report import analyses, dag, data, history, methods, pretraining, tables, words
-from fornix.report.figures import decoding, encoding, rsa
+from fornix.report.figures import decoding, encoding, layers, rsa, trajectories
 from fornix.report.figures.canvas import Picture
 from fornix.report.headlines import headlines
 from fornix.report.material import Material
@@ -108,7 +108,8 @@ def _fit(material: Material, name: str) -> FitPart:
 def _figures(material: Material, name: str, control: str | None) -> list[Picture]:
     task = material.study.brain_fits[name].task
     if task == "encoding":
-        return encoding.draw(material, name, control, with_maps=material.study.report.maps)
+        found = encoding.draw(material, name, control, with_maps=material.study.report.maps)
+        return [*trajectories.draw(material, name), *layers.draw(material, name), *found]
     if task == "decoding":
         return decoding.draw(material, name, control)
     return rsa.draw(material, name, control)
