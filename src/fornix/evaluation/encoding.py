@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from fornix.evaluation import corrections, lags, likeness, target_pairs
+from fornix.evaluation import corrections, factors, lags, likeness, target_pairs, trajectories
 from fornix.evaluation.attention import HOW as HOW_ATTENTION
 from fornix.evaluation.attention import METRIC as ATTENTION_HIT
 from fornix.evaluation.attention import attention_rows
@@ -82,14 +82,14 @@ def evaluate(
     if scores.brain_likeness and len(profiles) > 1:
         means = likeness.mean_profiles(profiles, resampling.draws)
         found.rows += likeness.likeness_rows(GROUP, means, scores, found.notes, seed=seed)
-    if any(row["metric"] == "unique_r2" for row in found.rows):
-        found.how |= _HOW_UNIQUE
-    if any(row["metric"] == "product_r2" for row in found.rows):
-        found.how |= _HOW_PARTITION
-    if any(row["metric"] == lags.METRIC for row in found.rows):
-        found.how |= lags.HOW
-    if any(row["metric"] == ATTENTION_HIT for row in found.rows):
-        found.how |= HOW_ATTENTION
+    if scores.trajectories:
+        found.rows += trajectories.trajectory_rows(found.rows, scores, seed=seed)
+        found.how |= trajectories.HOW
+    if scores.factors:
+        found.rows += factors.factor_rows(found.rows, scores, seed=seed)
+        found.how |= factors.HOW
+    for metric in dict.fromkeys(row["metric"] for row in found.rows):
+        found.how |= _HOW_OF.get(metric, {})
     found.draws = resampling.draws
     found.facts["ceilings"] = reliabilities
     return found
@@ -124,6 +124,14 @@ _HOW_PARTITION = {
     "split_r2": "R² of a space's part of the joint model's predictions, alone",
     "split_r": "a space's share of the joint model's r; shares sum to the whole",
 }
+_HOW_OF = {
+    "unique_r2": _HOW_UNIQUE,
+    "product_r2": _HOW_PARTITION,
+    lags.METRIC: lags.HOW,
+    ATTENTION_HIT: HOW_ATTENTION,
+}
+"""Metric that not every fit has -> how it and those beside it are computed."""
+
 _SMALL_FOLDS = (
     "folds are too small for a correlation of their own: r is that of all held-out predictions "
     "together, training means taken off, and biased a little below 0 where nothing is predicted"

@@ -259,7 +259,7 @@ def _shared(
 
 def _order(material: Material, fit: str, stimuli: list[str]) -> tuple[NDArray[np.intp], str]:
     """Return the order in which stimuli are shown: by a column of kinds, if there is one."""
-    responses = material.study.responses[material.study.fits[fit].responses]
+    responses = material.study.responses[material.study.brain_fits[fit].responses]
     table = material.artifact(f"ingest/{responses.dataset}").table("stimuli")
     table = table.drop_duplicates("stimulus").set_index("stimulus").reindex(stimuli)
     known = {"modality", "path", "text", "digest", "stim_file"}

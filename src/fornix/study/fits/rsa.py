@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from fornix.study.base import Name, Section, joined
-from fornix.study.fits.base import FitSection
+from fornix.study.fits.base import BrainFitSection
 
 METRICS = {
     "spearman": "spearman_rho",
@@ -111,7 +111,7 @@ class RsaBootstrap(Section):
     n_draws: int = Field(1000, ge=100, description="bootstrap samples")
 
 
-class RsaFit(BrainDistance, FitSection):
+class RsaFit(BrainDistance, BrainFitSection):
     """RSA: dissimilarities of the features against those of the brain.
 
     ``cka`` and ``procrustes`` compare patterns themselves, up to rotation and scale; they need no
