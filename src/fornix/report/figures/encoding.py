@@ -48,7 +48,9 @@ def draw(material: Material, fit: str, control: str | None, *, with_maps: bool) 
         course = times.draw(material, rows, control, _regions(rows))
         return [course, *sensors.draw(material, fit, rows), *training.draw(material, fit)]
     found = regions.draw(material, rows, control)
-    if len(set(rows["target"])) > 1 or len(set(rows["subject"])) > 1:
+    targets = set(rows["target"])
+    # Where each model has one layer, the bars have shown all of them.
+    if len(targets) > len({one.partition("/")[0] for one in targets}) or not found:
         found.append(profiles.draw(material, rows, control, _regions(rows)))
     found += depth.draw(material, rows, _regions(rows))
     found += contributions.draw(material, fit)
