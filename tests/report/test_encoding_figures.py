@@ -70,7 +70,7 @@ def test_regions_stand_under_their_ceilings(material, monkeypatch):
     drawn = []
     monkeypatch.setattr(regions, "picture", lambda figure, *_, **__: drawn.append(figure))
     rows = material.rows("encoding", "pearson_r")
-    regions.draw(material, "encoding", rows, "shuffled")
+    regions.draw(material, rows, "shuffled")
     (axis,) = drawn[0].axes
     means = rows.groupby(["unit", "target"])["value"].mean().groupby("unit").max()
     heights = [bar.get_height() for bar in axis.patches if bar.get_width() < 1]
@@ -81,7 +81,7 @@ def test_regions_stand_under_their_ceilings(material, monkeypatch):
 
 def test_one_region_needs_no_bars(material):
     rows = material.rows("encoding", "pearson_r")
-    assert regions.draw(material, "encoding", rows[rows["unit"] == "V1"], None) == []
+    assert regions.draw(material, rows[rows["unit"] == "V1"], None) == []
 
 
 def test_a_scatter_shows_the_best_unit(material, monkeypatch):

@@ -16,6 +16,8 @@ STANDARD = "MNI"
 """How the labels of standard spaces begin in BIDS (MNI152NLin2009cAsym, MNI152NLin6Asym, ...)."""
 
 MESH = "fsaverage5"
+FAINT = 0.08
+"""Of the scale's end: below it the surface shows its folds, and no colour."""
 VIEWS = (("left", "lateral"), ("left", "medial"), ("right", "medial"), ("right", "lateral"))
 
 
@@ -70,16 +72,19 @@ def _surface(image: Any, mask: Any, limit: float, who: str) -> Picture:
         1, len(VIEWS), figsize=(WIDTH, 2.7), subplot_kw={"projection": "3d"}, layout="constrained"
     )
     for axis, (side, view) in zip(axes, VIEWS, strict=True):
-        pial = meshes["pial"].parts[side]
-        values = vol_to_surf(image, pial, mask_img=mask)
+        white, pial = (meshes[name].parts[side] for name in ("white_matter", "pial"))
+        values = vol_to_surf(image, pial, inner_mesh=white, mask_img=mask)
         plot_surf_stat_map(
             meshes["inflated"].parts[side], np.asarray(values), hemi=side, view=view,
-            bg_map=sulci.data.parts[side], cmap="RdBu_r", vmin=-limit, vmax=limit, colorbar=False,
+            bg_map=sulci.data.parts[side], cmap="RdBu_r", vmin=-limit, vmax=limit,
+            threshold=FAINT * limit, colorbar=False,
             engine="matplotlib", axes=axis, figure=figure,
         )  # fmt: skip
         axis.set_title(f"{side}, {view}", fontsize=8.5)
     colour_bar(figure, _scale(limit), list(axes), "Pearson's r", shrink=0.8)
-    caption = f"The same on the inflated surface of {MESH}, {who}; grey where no voxel was scored."
+    caption = f"The same on the inflated surface of {MESH}, {who}: sampled between the white and "
+    caption += "the pial surface of the average brain. Grey, with sulci dark: no voxel was scored, "
+    caption += f"or r is within {FAINT * limit:.2f} of 0."
     return picture(figure, "Inflated surface", caption, vector=False)
 
 

@@ -14,18 +14,19 @@ MAX_MODELS = 6
 
 
 def draw(material: Material, fit: str) -> list[Picture]:
-    """Return layer x region, or layer x time, of the models at the end of their training.
+    """Return layer x time, or layer x region, of the models at the end of their training.
 
-    Without trajectories, of the first models of the fit; none unless brain-likeness is asked for.
+    Without trajectories, of the first models of the fit. Regions only where brain-likeness is asked
+    for: otherwise layer profiles show them. Models of one layer have nothing to compare.
     """
     rows = material.rows(fit, METRIC)
-    if rows.empty or not material.study.scores.brain_likeness:
+    in_time = material.in_time(fit)
+    if rows.empty or not (in_time or material.study.scores.brain_likeness):
         return []
     sections = list(dict.fromkeys(one.partition("/")[0] for one in material.targets(fit)))
     families = material.study.scores.trajectories
     ends = [list(steps.values())[-1] for one in families if (steps := steps_of(sections, one))]
     chosen = (ends or sections)[:MAX_MODELS]
-    in_time = material.in_time(fit)
     tables = {name: table for name in chosen if (table := _table(material, rows, name, in_time)) is
               not None}  # fmt: skip
     return [_maps(tables, in_time=in_time)] if tables else []

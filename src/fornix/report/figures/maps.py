@@ -144,8 +144,8 @@ def mosaic(
     limit = max(least, float(np.nanpercentile(np.abs(values), 99))) or 1.0
     # A row a volume; volumes of one slice lie side by side.
     columns = len(chosen) if len(chosen) > 1 else min(len(rows), MAX_SIDE_BY_SIDE)
-    width = min(WIDTH, 1.0 + 2.4 * max(columns, 2))
-    height = min(2.6, (width - 0.8) / max(columns, 2) / extent + 0.1)
+    width = min(WIDTH, max(4.0, 1.0 + 2.4 * columns))
+    height = min(2.6, (width - 0.8) / columns / extent + 0.3)
     figure: Canvas
     figure, axes = panels(len(rows) * len(chosen), columns=columns, width=width, height=height)
     image = None

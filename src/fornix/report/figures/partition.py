@@ -1,4 +1,8 @@
-"""Variance partitions: what each space explains alone, and what it shares with the others."""
+"""Variance partitions: what each space explains alone, and what it shares with the others.
+
+Two spaces are circles to scale, three are circles of one size (areas to scale have no solution in
+general), more are bars.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from scipy.optimize import brentq
 
 from fornix.evaluation.table import ALL
 from fornix.evaluation.unique import JOINT
+from fornix.report.figures import triples
 from fornix.report.figures.canvas import (
     GREY,
     INK,
@@ -53,7 +58,7 @@ def shares(material: Material, fit: str) -> pd.DataFrame:
 
 
 def draw(material: Material, fit: str) -> list[Picture]:
-    """Return circles for two spaces, stacked bars for more or for many regions."""
+    """Return circles for two or three spaces, stacked bars for more or for many regions."""
     table = shares(material, fit)
     if table.empty:
         return []
@@ -62,7 +67,10 @@ def draw(material: Material, fit: str) -> list[Picture]:
     spaces = [name for name in table.columns if name != SHARED]
     if len(spaces) == 2 and len(table) <= MAX_CIRCLES:
         return [_circles(table, spaces)]
-    return [_bars(table, spaces)]
+    three = triples.parts_of(material, fit, spaces)
+    three = three.loc[[unit for unit in table.index if unit in three.index]]
+    circles = [triples.draw(three, spaces)] if 0 < len(three) <= MAX_CIRCLES else []
+    return [*circles, _bars(table, spaces)]
 
 
 def _circles(table: pd.DataFrame, spaces: list[str]) -> Picture:

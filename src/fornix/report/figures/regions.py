@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from fornix.evaluation.table import ALL, GROUP
+from fornix.evaluation.table import ALL
+from fornix.report.figures import intervals
 from fornix.report.figures.canvas import (
     GREY,
     INK,
@@ -28,17 +29,15 @@ REACH = 0.8
 """Of the distance between two regions, what the bars of one take."""
 
 
-def draw(material: Material, fit: str, rows: pd.DataFrame, control: str | None) -> list[Picture]:
+def draw(material: Material, rows: pd.DataFrame, control: str | None) -> list[Picture]:
     """Return bars of regions, in the order of the table; none for one region.
 
     Parameters
     ----------
     material
         The study.
-    fit
-        An encoding fit without times.
     rows
-        Its scores of single subjects, by one metric.
+        Scores of single subjects of an encoding fit without times, by one metric.
     control
         The shuffled twin.
     """
@@ -54,11 +53,8 @@ def draw(material: Material, fit: str, rows: pd.DataFrame, control: str | None) 
     x, step = np.arange(len(regions)), REACH / len(models)
     metric = str(rows["metric"].iloc[0])
     null = material.rows(control, metric)
-    groups = material.scores[
-        (material.scores["fit"] == fit)
-        & (material.scores["subject"] == GROUP)
-        & (material.scores["metric"] == metric)
-    ].set_index(["target", "unit"])[["lower", "upper"]]
+    known = intervals.intervals(material, rows)
+    whiskers = False
     for number, model in enumerate(models):
         best = means[sections == model].idxmax()
         places = x + (number - (len(models) - 1) / 2) * step
@@ -68,7 +64,8 @@ def draw(material: Material, fit: str, rows: pd.DataFrame, control: str | None) 
         for place, region in zip(places, regions, strict=True):
             here = rows[(rows["unit"] == region) & (rows["target"] == best[region])]
             _subjects(axis, place, here, step)
-            _interval(axis, place, groups, (best[region], region))
+            sides = intervals.interval_of(known, best[region], region)
+            whiskers |= intervals.whisker(axis, place, sides, INK)
             shuffled = null[(null["unit"] == region) & (null["target"] == best[region])]["value"]
             if len(shuffled):
                 axis.plot(place, shuffled.mean(), "D", markersize=4, markeredgecolor=GREY,
@@ -84,27 +81,22 @@ def draw(material: Material, fit: str, rows: pd.DataFrame, control: str | None) 
     n = rows["subject"].nunique()
     caption = "The best layer of each model in each region, for held-out samples"
     caption += f": mean over {n} subjects (dots)" if n > 1 else ""
-    caption += "; whiskers: its interval" if groups.notna().any(axis=None) else ""
+    told = intervals.told(n, material.study.scores.confidence)
+    caption += f"; whiskers: {told}" if whiskers else ""
     caption += "; dark band: noise ceilings" if rows["ceiling"].notna().any() else ""
     hidden = rows["unit"].nunique() - len(regions)
     caption += f". {hidden} regions with lower scores are in the table." if hidden else "."
     caption += " The layer is chosen on these scores themselves, so that a model of many layers "
     caption += "has an advantage over one of few."
-    told = (f"{region}: {means[region].idxmax()} {means[region].max():.2f}" for region in regions)
-    return [picture(figure, "Regions under the ceiling", caption, alt="; ".join(told))]
+    top = ((region, means[region].idxmax(), means[region].max()) for region in regions)
+    alt = "; ".join(f"{region}: {layer} {r:.2f}" for region, layer, r in top)
+    return [picture(figure, "Regions under the ceiling", caption, alt=alt)]
 
 
 def _subjects(axis: Axes, place: float, here: pd.DataFrame, step: float) -> None:
     if len(here) > 1:
         dots = place + spread(len(here), 0.45 * step)
         axis.plot(dots, here["value"], ".", color=INK, markersize=3.5, alpha=0.7, zorder=4)
-
-
-def _interval(axis: Axes, place: float, groups: pd.DataFrame, which: tuple[str, str]) -> None:
-    if which in groups.index:
-        low, high = groups.loc[[which]].iloc[0]
-        if np.isfinite([low, high]).all():
-            axis.plot([place, place], [low, high], color=INK, linewidth=1.1, zorder=3)
 
 
 def _ceiling(axis: Axes, place: float, here: pd.DataFrame) -> None:

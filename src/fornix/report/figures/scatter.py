@@ -12,6 +12,8 @@ from fornix.report.material import Material, words
 
 MAX_SUBJECTS = 6
 MAX_POINTS = 2000
+MAX_UNITS = 34
+"""Letters of the units' name that fit along an axis."""
 
 
 def draw(material: Material, fit: str, best: Mapping[str, str]) -> list[Picture]:
@@ -31,6 +33,7 @@ def draw(material: Material, fit: str, best: Mapping[str, str]) -> list[Picture]
         one for one in material.subjects(fit) if f"maps-{one}.zarr" in maps.manifest["parts"]
     ]
     shown: list[tuple[str, str, str, float, Any, Any]] = []
+    units = ""
     for subject in subjects[:MAX_SUBJECTS]:
         scores = maps.dataset(f"maps-{subject}").load()
         names = words(scores["target"])
@@ -49,6 +52,7 @@ def draw(material: Material, fit: str, best: Mapping[str, str]) -> list[Picture]
         predicted = data["predicted"].sel(target=best[regions[unit]]).values
         shown.append((subject, str(data["unit"].values), str(regions[unit]), r[unit], predicted,
                       data["observed"].values))  # fmt: skip
+        units = str(data.attrs.get("units", "")) or units
     if not shown:
         return []
     columns = min(3, len(shown))
@@ -59,9 +63,11 @@ def draw(material: Material, fit: str, best: Mapping[str, str]) -> list[Picture]
         low, high = float(predicted.min()), float(predicted.max())
         axis.plot([low, high], [low, high], color=GREY, linewidth=1, linestyle=(0, (4, 3)))
         axis.set_title(f"sub-{subject}, {region}, {name}: r = {value:.2f}", fontsize=8.5)
-        axis.set_xlabel("predicted")
-        axis.set_ylabel("measured")
-    caption = "Held-out samples of the unit that is predicted best, in the units of the responses. "
+        short = f" ({units})" if 0 < len(units) <= MAX_UNITS else ""
+        axis.set_xlabel(f"predicted{short}")
+        axis.set_ylabel(f"measured{short}")
+    unit_of = units or "the units of the responses"
+    caption = f"Held-out samples of the unit that is predicted best, in {unit_of}. "
     caption += "Dashed: where the two are equal. A unit chosen as the best looks better than it is."
     told = "; ".join(f"sub-{one[0]}: r = {one[3]:.2f}" for one in shown)
     return [picture(figure, "Predicted and measured", caption, alt=told, vector=False)]
