@@ -69,7 +69,8 @@ class Batch:
 
     def rng(self) -> np.random.Generator:
         """Return this step's own random numbers, for augmentations and masks."""
-        return generator(self.seed, "step", *self.purpose, self.step, self.rank)
+        others = (self.rank,) if self.rank else ()  # the first draws what one alone would
+        return generator(self.seed, "step", *self.purpose, self.step, *others)
 
 
 Step = Callable[[nn.Module, Batch], tuple[Tensor, Mapping[str, Tensor | float]]]
