@@ -19,6 +19,12 @@ class Compute(Section):
         "added in the same order on any machine",
     )
     memory_mb: int = Field(4000, ge=500, description="memory a job asks for, MB")
+    devices: int = Field(
+        1,
+        ge=1,
+        description="GPUs (processes, on a CPU) that share out each batch of a training; rounding "
+        "differs with their number",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where torch models run")
     workers: int | Literal["auto"] = Field(
         "auto",
