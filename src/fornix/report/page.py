@@ -12,7 +12,7 @@ from markupsafe import Markup
 import fornix
 from fornix.evaluation.claims import SUPPORTED
 from fornix.report import analyses, dag, data, history, methods, tables, words
-from fornix.report.figures import decoding, encoding, rsa
+from fornix.report.figures import decoding, encoding, identification, rsa
 from fornix.report.figures.canvas import Picture
 from fornix.report.headlines import headlines
 from fornix.report.material import Material
@@ -107,6 +107,8 @@ def _figures(material: Material, name: str, control: str | None) -> list[Picture
         return encoding.draw(material, name, control, with_maps=material.study.report.maps)
     if task == "decoding":
         return decoding.draw(material, name, control)
+    if task == "identification":
+        return identification.draw(material, name, control)
     return rsa.draw(material, name, control)
 
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from fornix.study.fits.backbone import BackboneFit
 from fornix.study.fits.classifier import ClassifierFit
 from fornix.study.fits.factorised import FactorisedFit
+from fornix.study.fits.identification import IdentificationFit
 from fornix.study.fits.ridge import RidgeFit
 from fornix.study.fits.rsa import RsaFit
 from fornix.study.fits.shared_trunk import SharedTrunkFit
@@ -21,6 +22,7 @@ Fit = Annotated[
     | SharedTrunkFit
     | BackboneFit
     | ClassifierFit
-    | RsaFit,
+    | RsaFit
+    | IdentificationFit,
     Field(discriminator="kind"),
 ]
