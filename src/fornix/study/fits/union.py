@@ -11,6 +11,7 @@ from fornix.study.fits.banded_ridge import BandedRidgeFit
 from fornix.study.fits.classifier import ClassifierFit
 from fornix.study.fits.dino import DinoFit
 from fornix.study.fits.factorised import FactorisedFit
+from fornix.study.fits.identification import IdentificationFit
 from fornix.study.fits.ridge import RidgeFit
 from fornix.study.fits.rsa import RsaFit
 from fornix.study.fits.shared_trunk import SharedTrunkFit
@@ -25,6 +26,7 @@ BrainFit = (
     | BackboneFit
     | ClassifierFit
     | RsaFit
+    | IdentificationFit
 )
 """Join responses with something, and are scored."""
 
