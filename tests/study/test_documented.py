@@ -19,7 +19,7 @@ PURE_NUMBERS = {
     # seeds and names of things that are counted in themselves
     "seed", "permutations", "batch_size", "parts", "inner_splits", "grid", "threads",
     "layers", "ranks", "k", "epochs", "resample", "directions", "pca", "lobes", "context",
-    "degree", "width",
+    "degree", "width", "l1_ratio", "smallest", "most_hours",
     # probabilities, exponents, strengths
     "alpha", "alphas", "confidence", "power", "regularization", "l1", "learning_rate",
 }  # fmt: skip

@@ -8,7 +8,13 @@ from pydantic import Field
 
 from fornix.study.fits.banded_ridge import BandedRidgeFit
 from fornix.study.fits.classifier import ClassifierFit
+from fornix.study.fits.elastic_net import ElasticNetFit
+from fornix.study.fits.pls import PlsFit
 from fornix.study.fits.ridge import RidgeFit
 from fornix.study.fits.rsa import RsaFit
+from fornix.study.fits.stacked import StackedFit
 
-Fit = Annotated[RidgeFit | BandedRidgeFit | ClassifierFit | RsaFit, Field(discriminator="kind")]
+Fit = Annotated[
+    RidgeFit | BandedRidgeFit | StackedFit | PlsFit | ElasticNetFit | ClassifierFit | RsaFit,
+    Field(discriminator="kind"),
+]
