@@ -16,9 +16,9 @@ from scipy.optimize import nnls
 
 from fornix.errors import FornixError
 from fornix.models.interface import Context, EncodingData, Predictions
-from fornix.models.ridge import MEMORY_SHARE, fit_standardised
+from fornix.models.ridge import fit_standardised
 from fornix.progress import track
-from fornix.solvers.backend import choose_backend
+from fornix.solvers.backend import choose_backend, working_memory
 from fornix.solvers.panels import Matrix
 from fornix.solvers.ridge import Solution, work
 
@@ -53,11 +53,12 @@ def fit(section: StackedFit, data: EncodingData, context: Context) -> Prediction
     alone = [name for name in data.targets if name not in data.bands]
     ahead = sum(work(n, data.width(name), t, n_folds) for name in alone) * (n_folds + 1)
     low, high, count = section.alphas
+    backend = choose_backend(context.resources, ahead * (len(data.folds) + 1))
     ridge = partial(
         fit_standardised,
         alphas=np.logspace(low, high, count),
-        backend=choose_backend(context.resources, ahead * (len(data.folds) + 1)),
-        memory=int(MEMORY_SHARE * 1e6 * context.resources.memory_mb),
+        backend=backend,
+        memory=working_memory(backend, context.resources),
     )
     stack = _Stack(data, alone, spaces, ridge)
     found = Predictions()
