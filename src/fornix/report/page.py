@@ -111,7 +111,8 @@ def make(material: Material, label: str = "") -> Page:
         hosts=joined(hosts),
         n_artifacts=len(material.artifacts),
     )
-    every: list[Iterable[Picture]] = [curves, *(one.figures for one in (*fits, *of_features))]
+    every: list[Iterable[Picture]] = [curves, *(one.figures for one in fits)]
+    every += [one.figures for one in of_features]
     return Page(html, {one.file: one.content for pictures in every for one in pictures})
 
 

@@ -26,6 +26,9 @@ class Compute(Section):
         "differs with their number",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where torch models run")
+    gpu_memory_mb: int = Field(
+        8000, ge=500, description="memory of a GPU that a job's solvers may take, MB"
+    )
     workers: int | Literal["auto"] = Field(
         "auto",
         description="processes that read and decode stimuli; 0: a thread of the job. auto: as "

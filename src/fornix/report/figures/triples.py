@@ -114,8 +114,8 @@ def _circles(axis: Axes, row: pd.Series[float]) -> None:
     for part in PARTS:
         middle = centres[["abc".index(letter) for letter in part]].mean(0)
         # A part of one space is outwards of its circle's centre; one of two, between the two.
-        place = {1: 1.1, 2: 1.2, 3: 0.0}[len(part)] * middle
-        axis.text(*place, f"{row[part]:.3f}", ha="center", va="center", color=INK, fontsize=8.5)
+        x, y = {1: 1.1, 2: 1.2, 3: 0.0}[len(part)] * middle
+        axis.text(x, y, f"{row[part]:.3f}", ha="center", va="center", color=INK, fontsize=8.5)
     axis.set_xlim(-2.1, 2.1)
     axis.set_ylim(-1.75, 1.45)
     axis.set_aspect("equal")
