@@ -12,7 +12,9 @@ from pydantic.fields import FieldInfo
 from fornix.study.scores import Evaluation
 from fornix.study.study import Study
 
-UNITS = re.compile(r"\b(s|Hz|mm|MB|µV|pixels|cycles/pixel|deg|dB|tokens|bins)\b|units of|share of")
+UNITS = re.compile(
+    r"\b(s|Hz|mm|MB|µV|fT|pixels|cycles/pixel|deg|dB|tokens|bins)\b|units of|share of"
+)
 """A unit as a word of its own: ``cut-off, Hz``, ``share of variance``."""
 
 PURE_NUMBERS = {
