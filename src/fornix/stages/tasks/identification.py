@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from fornix.errors import FornixError
+from fornix.evaluation.rdms import pairs_of
 from fornix.stages.tasks.brain_rdms import brain_rdms
 from fornix.stages.tasks.job import Fitted, Job
 from fornix.study.fits.identification import IdentificationFit
@@ -32,8 +33,12 @@ def fit(section: IdentificationFit, job: Job) -> Fitted:
         mend = "select more with rois, or set what: subjects"
         raise FornixError(problem, where=job.where, mend=mend)
     rdms = brain.rdms
-    if section.shuffle:
+    if section.shuffle and section.what == "regions":
         rdms = rdms[job.shuffler().permutation(len(rdms))]
+    elif section.shuffle:
+        n, random = len(brain.stimuli), job.shuffler()
+        for session in range(rdms.shape[1]):
+            rdms[:, session] = rdms[:, session, pairs_of(random.permutation(n), n)]
     dataset = xr.Dataset(
         {"brain": (("unit", "session", "pair"), rdms.astype(np.float32))},
         coords=brain.coords(),

@@ -37,7 +37,10 @@ class IdentificationFit(BrainDistance, BrainFitSection):
     bootstrap: RsaBootstrap = Field(
         default_factory=RsaBootstrap, description="confidence intervals, comparisons of transforms"
     )
-    shuffle: bool = Field(False, description="control: permute the regions of every subject")
+    shuffle: bool = Field(
+        False,
+        description="control: permute the regions of every subject (the stimuli of every session)",
+    )
 
     @model_validator(mode="after")
     def _quantiles_rise(self) -> Self:
@@ -59,7 +62,8 @@ class IdentificationFit(BrainDistance, BrainFitSection):
     def describe(self, held_out: str = "") -> str:
         """Say in a sentence what was told apart, for the report's methods."""
         over = {"regions": "one subject left out", "subjects": "one session left out"}[self.what]
-        control = f" Control: {self.what} were shuffled." if self.shuffle else ""
+        shuffled = {"regions": "regions", "subjects": "stimuli"}[self.what]
+        control = f" Control: {shuffled} were shuffled." if self.shuffle else ""
         return (
             f"{self.what} of {self.responses} identified by the nearest mean of "
             f"{self.brain_distance} dissimilarities, {over} at a time, after "
