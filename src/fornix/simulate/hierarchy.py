@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
 from fornix.seeds import generator
-from fornix.simulate.experiment import Shown, write_experiment
+from fornix.simulate.experiment import Shown, write_description, write_pictures, write_scans
 from fornix.simulate.scenery import CATEGORIES, OUTLINES, TEXTURES, Scene, draw
 from fornix.study.worlds.hierarchy import REGIONS, HierarchyWorld
 
@@ -39,6 +39,8 @@ CYCLES = 0.2
 """Of the filters, a pixel."""
 GRID = 4
 N_ORIENTATIONS = 4
+N_DIPOLES = 6
+"""Current dipoles a region, half of them in each hemisphere."""
 
 
 def write(world: HierarchyWorld, folder: Path) -> dict[str, Any]:
@@ -54,23 +56,38 @@ def write(world: HierarchyWorld, folder: Path) -> dict[str, Any]:
     scenes = draw("objects", world.n_images, world.image_size, world.seed)
     levels = levels_of(scenes) if world.hierarchy else {"pixels": pixels_of(scenes)}
     mixtures = MIXTURES if world.hierarchy else {one: {"pixels": 1.0} for one in REGIONS}
+    recorded = {"both": "fMRI and MEG", "fmri": "fMRI", "meg": "MEG"}[world.modality]
+    readme = f"Simulated {recorded} of people who look at drawn objects. Nobody was recorded.\n"
+    readme += "Regions stand in a row, from edges to category; see truth.json beside this folder.\n"
     shown = Shown(
         task=TASK,
         table=pd.DataFrame([{"stim_file": one.name, **one.content} for one in scenes]),
         pixels=[one.pixels for one in scenes],
         trial_type=[str(one.content["category"]) for one in scenes],
-        readme="Simulated fMRI of people who look at drawn objects. Nobody was scanned. Regions "
-        "stand in\na row, from edges to category; see truth.json beside this folder.\n",
+        readme=readme,
     )
-    write_experiment(
-        world, folder, shown, REGIONS, lambda who: signals(world, who, levels, mixtures)
-    )
-    return {
+    write_pictures(shown, folder)
+    write_description(folder, TASK, recorded, readme, world.subjects())
+    truth: dict[str, Any] = {
         "hierarchy": world.hierarchy,
         "regions": list(REGIONS),
         "mixtures": mixtures,
-        "noise_ceiling": world.noise_ceiling,
+        "latencies": world.latencies,
     }
+    if world.modality != "meg":
+        truth["noise_ceiling"] = world.noise_ceiling
+        write_scans(
+            world, folder, shown, REGIONS, lambda who: signals(world, who, levels, mixtures)
+        )
+    if world.modality != "fmri":
+        # MNE takes a while to import, which fMRI alone need not wait for.
+        from fornix.simulate.meg import write_recordings
+
+        def dipoles(who: str) -> dict[str, NDArray[np.float64]]:
+            return answers_of(world, who, levels, mixtures, what="dipoles", n=N_DIPOLES)
+
+        truth["meg"] = write_recordings(world, folder, shown, dipoles)
+    return truth
 
 
 def signals(
@@ -83,17 +100,34 @@ def signals(
 
     Voxels come region by region, the control (all zero) last. Weights are random.
     """
-    found = []
+    found = answers_of(world, subject, levels, mixtures, what="weights", n=world.n_voxels)
+    blank = np.zeros((world.n_images, world.n_voxels))
+    return np.concatenate([*found.values(), blank], axis=1)
+
+
+def answers_of(
+    world: HierarchyWorld,
+    subject: str,
+    levels: dict[str, NDArray[np.float64]],
+    mixtures: dict[str, dict[str, float]],
+    *,
+    what: str,
+    n: int,
+) -> dict[str, NDArray[np.float64]]:
+    """Return what each region's units answer to every picture, (picture, unit), variance 1.
+
+    ``what`` they are decides their random weights, ``n`` is their number.
+    """
+    found = {}
     for region in REGIONS:
-        random = generator(world.seed, TASK, "weights", subject, region)
-        answers = np.zeros((world.n_images, world.n_voxels))
+        random = generator(world.seed, TASK, what, subject, region)
+        answers = np.zeros((world.n_images, n))
         for level, share in mixtures[region].items():
             features = _standard(levels[level])
-            drive = features @ random.standard_normal((features.shape[1], world.n_voxels))
+            drive = features @ random.standard_normal((features.shape[1], n))
             answers += np.sqrt(share) * _standard(drive)
-        found.append(_standard(answers))
-    found.append(np.zeros((world.n_images, world.n_voxels)))
-    return np.concatenate(found, axis=1)
+        found[region] = _standard(answers)
+    return found
 
 
 def levels_of(scenes: Sequence[Scene]) -> dict[str, NDArray[np.float64]]:
