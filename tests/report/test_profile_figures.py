@@ -172,6 +172,7 @@ def test_layers_and_times_are_a_map_without_being_asked(material, caught):
     axis, bar = drawn[0].axes
     image = axis.images[0].get_array()
     assert image.shape == (2, 2)
+    assert axis.get_xlim() == pytest.approx((-0.05, 0.15))
     assert image[1, 1] == pytest.approx(0.9)
     assert [text.get_text() for text in axis.get_yticklabels()] == ["level1", "level2"]
     assert bar.get_ylabel() == "Pearson's r"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import nibabel as nib
@@ -73,7 +74,9 @@ def _surface(image: Any, mask: Any, limit: float, who: str) -> Picture:
     )
     for axis, (side, view) in zip(axes, VIEWS, strict=True):
         white, pial = (meshes[name].parts[side] for name in ("white_matter", "pial"))
-        values = vol_to_surf(image, pial, inner_mesh=white, mask_img=mask)
+        with warnings.catch_warnings():  # vertices without a scored voxel have no mean
+            warnings.simplefilter("ignore", RuntimeWarning)
+            values = vol_to_surf(image, pial, inner_mesh=white, mask_img=mask)
         plot_surf_stat_map(
             meshes["inflated"].parts[side], np.asarray(values), hemi=side, view=view,
             bg_map=sulci.data.parts[side], cmap="RdBu_r", vmin=-limit, vmax=limit,
