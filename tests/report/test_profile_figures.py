@@ -119,7 +119,7 @@ def test_the_group_of_another_thing_is_no_interval(networks):
     # The score of everybody's averaged predictions isn't the mean of everybody's scores.
     rows = networks.rows("encoding", R)
     networks.scores = with_group(rows, shift=0.1)
-    assert intervals.intervals(networks, rows).empty
+    assert intervals.intervals(networks, rows) == {}
 
 
 def test_one_subject_has_an_interval_of_its_own(networks):
