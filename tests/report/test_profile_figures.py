@@ -119,7 +119,7 @@ def test_the_group_of_another_thing_is_no_interval(networks):
     # The score of everybody's averaged predictions isn't the mean of everybody's scores.
     rows = networks.rows("encoding", R)
     networks.scores = with_group(rows, shift=0.1)
-    assert intervals.intervals(networks, rows).empty
+    assert intervals.intervals(networks, rows) == {}
 
 
 def test_one_subject_has_an_interval_of_its_own(networks):
@@ -172,6 +172,7 @@ def test_layers_and_times_are_a_map_without_being_asked(material, caught):
     axis, bar = drawn[0].axes
     image = axis.images[0].get_array()
     assert image.shape == (2, 2)
+    assert axis.get_xlim() == pytest.approx((-0.05, 0.15))
     assert image[1, 1] == pytest.approx(0.9)
     assert [text.get_text() for text in axis.get_yticklabels()] == ["level1", "level2"]
     assert bar.get_ylabel() == "Pearson's r"

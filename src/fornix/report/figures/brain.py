@@ -1,7 +1,8 @@
-"""The whole brain: scores through glass and on the inflated surface, in standard space."""
+"""The whole brain in standard space: scores through glass, on a template, on the surface."""
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import nibabel as nib
@@ -18,11 +19,12 @@ STANDARD = "MNI"
 MESH = "fsaverage5"
 FAINT = 0.08
 """Of the scale's end: below it the surface shows its folds, and no colour."""
+N_CUTS = 7
 VIEWS = (("left", "lateral"), ("left", "medial"), ("right", "medial"), ("right", "lateral"))
 
 
 def draw(table: pd.DataFrame) -> list[Picture]:
-    """Return a glass brain and inflated hemispheres; none outside standard space.
+    """Return a glass brain, slices on a template, the surface; none outside standard space.
 
     Parameters
     ----------
@@ -41,7 +43,8 @@ def draw(table: pd.DataFrame) -> list[Picture]:
     limit = max(0.05, float(np.nanpercentile(np.abs(means["value"]), 99)))
     n = table["subject"].nunique()
     who = f"mean over {n} subjects" if n > 1 else f"sub-{table['subject'].iloc[0]}"
-    return [_glass(image, limit, who, table), _surface(image, mask, limit, who)]
+    glass, template = _glass(image, limit, who, table), _template(image, limit, who)
+    return [glass, template, _surface(image, mask, limit, who)]
 
 
 def _glass(image: Any, limit: float, who: str, table: pd.DataFrame) -> Picture:
@@ -52,13 +55,25 @@ def _glass(image: Any, limit: float, who: str, table: pd.DataFrame) -> Picture:
         image, figure=figure, axes=(0.0, 0.0, 0.9, 1.0), display_mode="lyrz", plot_abs=False,
         cmap="RdBu_r", vmin=-limit, vmax=limit, colorbar=False, black_bg=False,
     )  # fmt: skip
-    bar = figure.colorbar(
-        _scale(limit), cax=figure.add_axes((0.925, 0.15, 0.01, 0.7)), label="Pearson's r"
-    )
-    bar.outline.set_visible(False)
+    _bar(figure, limit)
     caption = f"Pearson's r of each voxel by the best layer of its region, {who}: the strongest "
     caption += f"value along the line of sight, in {table.attrs['space']}."
     return picture(figure, "Glass brain", caption, vector=False)
+
+
+def _template(image: Any, limit: float, who: str) -> Picture:
+    from nilearn.plotting import plot_stat_map
+
+    figure = plt.figure(figsize=(WIDTH, 1.9))
+    plot_stat_map(
+        image, figure=figure, axes=(0.005, 0.0, 0.895, 1.0), display_mode="z", cut_coords=N_CUTS,
+        cmap="RdBu_r", vmin=-limit, vmax=limit, threshold=FAINT * limit, colorbar=False,
+        black_bg=False, resampling_interpolation="nearest",
+    )  # fmt: skip
+    _bar(figure, limit)
+    caption = f"Axial slices on the MNI152 template, {who}; numbers: z in mm. No colour: no voxel "
+    caption += f"was scored, or r is within {FAINT * limit:.2f} of 0."
+    return picture(figure, "Slices on the template", caption, vector=False)
 
 
 def _surface(image: Any, mask: Any, limit: float, who: str) -> Picture:
@@ -73,7 +88,9 @@ def _surface(image: Any, mask: Any, limit: float, who: str) -> Picture:
     )
     for axis, (side, view) in zip(axes, VIEWS, strict=True):
         white, pial = (meshes[name].parts[side] for name in ("white_matter", "pial"))
-        values = vol_to_surf(image, pial, inner_mesh=white, mask_img=mask)
+        with warnings.catch_warnings():  # vertices without a scored voxel have no mean
+            warnings.simplefilter("ignore", RuntimeWarning)
+            values = vol_to_surf(image, pial, inner_mesh=white, mask_img=mask)
         plot_surf_stat_map(
             meshes["inflated"].parts[side], np.asarray(values), hemi=side, view=view,
             bg_map=sulci.data.parts[side], cmap="RdBu_r", vmin=-limit, vmax=limit,
@@ -86,6 +103,13 @@ def _surface(image: Any, mask: Any, limit: float, who: str) -> Picture:
     caption += "the pial surface of the average brain. Grey, with sulci dark: no voxel was scored, "
     caption += f"or r is within {FAINT * limit:.2f} of 0."
     return picture(figure, "Inflated surface", caption, vector=False)
+
+
+def _bar(figure: Any, limit: float) -> None:
+    """Draw the scale beside what nilearn has laid out."""
+    place = figure.add_axes((0.925, 0.15, 0.01, 0.7))
+    bar = figure.colorbar(_scale(limit), cax=place, label="Pearson's r")
+    bar.outline.set_visible(False)
 
 
 def _scale(limit: float) -> plt.cm.ScalarMappable:

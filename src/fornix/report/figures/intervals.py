@@ -12,12 +12,14 @@ from fornix.evaluation.table import GROUP
 from fornix.report.material import Material
 
 PLACE = ["target", "unit", "time"]
+Intervals = dict[tuple[str, str, float | None], tuple[float, float]]
+"""Target, unit and time (None: no time) -> lower and upper end."""
 SAME = 1e-6
 """The group's score is the mean over subjects if it differs by no more than this."""
 
 
-def intervals(material: Material, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the interval of each mean over subjects.
+def intervals(material: Material, rows: pd.DataFrame) -> Intervals:
+    """Return the interval of each mean over subjects; empty where there is none.
 
     The group's row can be about something else, such as the mean of everybody's predictions of one
     story: such a row says nothing on the mean of scores, and is left out.
@@ -28,41 +30,36 @@ def intervals(material: Material, rows: pd.DataFrame) -> pd.DataFrame:
         The study.
     rows
         Scores of single subjects, of one fit by one metric.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``target``, ``unit``, ``time`` as the index, ``lower`` and ``upper``; empty where there is
-        none.
     """
-    empty = pd.DataFrame(columns=["lower", "upper"], dtype=float)
     if rows.empty:
-        return empty
-    if len(set(rows["subject"])) == 1:
-        found = rows.set_index(PLACE)[["lower", "upper"]]
-    else:
+        return {}
+    found = rows
+    if len(set(rows["subject"])) > 1:
         table = material.scores
         group = table[
             (table["fit"] == rows["fit"].iloc[0])
             & (table["subject"] == GROUP)
             & (table["metric"] == rows["metric"].iloc[0])
-        ].set_index(PLACE)
-        means = rows.groupby(PLACE, dropna=False)["value"].mean().reindex(group.index)
+        ]
+        means = rows.groupby(PLACE, dropna=False)["value"].mean()
+        means = means.reindex(pd.MultiIndex.from_frame(group[PLACE]))
         same = np.isclose(group["value"].to_numpy(float), means.to_numpy(float), rtol=0, atol=SAME)
-        found = group.loc[same, ["lower", "upper"]]
-    found = found.dropna()
-    return found[~found.index.duplicated()] if len(found) else empty
+        found = group[same]
+    found = found.dropna(subset=["lower", "upper"])
+    sides = zip(found["lower"].astype(float), found["upper"].astype(float), strict=True)
+    keys = zip(found["target"], found["unit"], found["time"].astype(float), strict=True)
+    return {_key(*key): one for key, one in zip(keys, sides, strict=True)}
 
 
 def interval_of(
-    table: pd.DataFrame, target: str, unit: str, time: float = np.nan
+    known: Intervals, target: str, unit: str, time: float = np.nan
 ) -> tuple[float, float] | None:
     """Return one interval of :func:`intervals`, or None."""
-    here: Any = (target, unit, time)
-    if here not in table.index:
-        return None
-    low, high = table.loc[[here]].iloc[0]
-    return float(low), float(high)
+    return known.get(_key(target, unit, time))
+
+
+def _key(target: str, unit: str, time: float) -> tuple[str, str, float | None]:
+    return target, unit, None if np.isnan(time) else time  # NaN isn't equal to itself
 
 
 def band(axis: Axes, x: Any, found: list[tuple[float, float] | None], colour: str) -> bool:
