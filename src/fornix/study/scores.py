@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections import Counter
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fornix.study.base import Glob, Section
 from fornix.study.fits.union import Fit
@@ -75,6 +76,19 @@ class Scores(Section):
     window: tuple[float, float] | None = Field(
         None, description="brain_likeness: times that count, from and to, s"
     )
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if self.correction != "none" and not self.permutations:
+            msg = f"correction: {self.correction} corrects p-values, and permutations: 0 gives none"
+            raise ValueError(msg)
+        if twice := [name for name, n in Counter(list(self.hierarchy)).items() if n > 1]:
+            msg = f"hierarchy names {twice[0]} twice; a region has one place"
+            raise ValueError(msg)
+        if self.window is not None and self.window[0] >= self.window[1]:
+            msg = f"window ends ({self.window[1]:g} s) before it begins ({self.window[0]:g} s)"
+            raise ValueError(msg)
+        return self
 
     def positions(self) -> dict[str, float]:
         """Return each region's position in the hierarchy."""
