@@ -9,7 +9,7 @@ from scipy import stats
 
 from fornix.evaluation.claims import judge
 from fornix.evaluation.table import COLUMNS, KEYS
-from fornix.study.claims import AboveChance, AtChance, AtLeast, Best, Greater, Near, Trend
+from fornix.study.claims import AboveChance, AtChance, AtLeast, Best, Greater, Near, Tie, Trend
 
 
 def scores(rows):
@@ -342,3 +342,57 @@ def test_greater_keeps_its_error_rate_with_units_that_go_together():
     held = [judge(quicker(), scores(faster(lead=0, seed=s))).verdict for s in range(200)]
     # 5 % of 200, and no more than the 99.9 % bound.
     assert held.count("supported") <= 22
+
+
+def pair(values, others):
+    return scores(three(values) + three(others, fit="other"))
+
+
+def against(kind, **more):
+    words = {Greater: "greater", Tie: "tie"}
+    return kind(text="t", test=words[kind], scores=PICK, than={**PICK, "fit": "other"}, **more)
+
+
+def test_greater_can_ask_for_a_margin():
+    rows = pair([0.5, 0.6], [0.35, 0.3])
+    assert judge(against(Greater, by=0.1), rows).verdict == "supported"
+    found = judge(against(Greater, by=0.2), rows)
+    assert found.verdict == "not supported"
+    assert "greater by more than 0.2 in 1 of 2" in found.numbers
+    many = np.linspace(0.4, 0.5, 8)
+    assert (
+        judge(
+            against(Greater, by=0.1), pair(many + 0.15 + 0.01 * np.sin(np.arange(8)), many)
+        ).verdict
+        == "supported"
+    )
+    assert (
+        judge(
+            against(Greater, by=0.2), pair(many + 0.15 + 0.01 * np.sin(np.arange(8)), many)
+        ).verdict
+        == "not supported"
+    )
+
+
+def test_a_tie_is_within_the_margin_whichever_way():
+    assert judge(against(Tie, within=0.1), pair([0.5, 0.6], [0.45, 0.65])).verdict == "supported"
+    for one, other in (([0.5, 0.6], [0.3, 0.6]), ([0.3, 0.6], [0.5, 0.6])):
+        found = judge(against(Tie, within=0.1), pair(one, other))
+        assert found.verdict == "not supported"
+        assert "within 0.1 in 1 of 2" in found.numbers
+    lonely = scores(three([0.5]) + three([0.5], fit="other")[:0])
+    assert judge(against(Tie, within=0.1), lonely).verdict == "not testable here"
+
+
+def test_a_tie_of_many_is_an_equivalence_test():
+    rng = np.random.default_rng(0)
+    many, noise = np.full(8, 0.5), 0.05 * rng.standard_normal(8)
+    found = judge(against(Tie, within=0.1), pair(many + noise, many))
+    assert found.verdict == "supported"
+    t = [
+        stats.ttest_1samp(noise, bound, alternative=side).pvalue
+        for bound, side in ((-0.1, "greater"), (0.1, "less"))
+    ]
+    assert max(t) < 0.05
+    # No difference in the mean, but too much spread to say so.
+    assert judge(against(Tie, within=0.1), pair(many + 8 * noise, many)).verdict == "not supported"

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
-from fornix.evaluation.metrics import Floats, centred, normalised_product, sums_by, unit_ranks
+from fornix.evaluation.comparisons import PRODUCTS, compare, pooled, vectors
+from fornix.evaluation.metrics import Floats, centred, normalised_product, sums_by
 
 
 class NoiseCeiling(NamedTuple):
@@ -196,17 +196,20 @@ def others_mean(responses: NDArray[Any]) -> Floats:
     return np.asarray((total - responses) / (len(responses) - 1))
 
 
-def rsa_ceiling(brain: NDArray[Any]) -> tuple[float, float]:
-    """Return the lower and upper noise ceiling of Spearman correlations with subjects' RDMs.
+def rsa_ceiling(brain: NDArray[Any], how: str = "spearman") -> tuple[float, float]:
+    """Return the lower and upper noise ceiling of comparisons with subjects' RDMs.
 
-    Nili et al. 2014 (PLoS Comput Biol 10:e1003553): every subject's dissimilarities are ranked.
-    Upper: mean correlation of each subject with the mean of all, himself included (overfitted);
-    lower: with the mean of the others (underfitted).
+    Nili et al. 2014 (PLoS Comput Biol 10:e1003553): every subject's dissimilarities are scaled so
+    that their mean predicts best (ranked, for rank correlations). Upper: mean comparison of each
+    subject with the mean of all, himself included (overfitted); lower: with the mean of the
+    others (underfitted).
 
     Parameters
     ----------
     brain
         Dissimilarities, (pair, subject).
+    how
+        A comparison, see ``fornix.evaluation.comparisons``.
 
     Returns
     -------
@@ -215,10 +218,18 @@ def rsa_ceiling(brain: NDArray[Any]) -> tuple[float, float]:
     n = brain.shape[1]
     if n < 2:
         return float("nan"), float("nan")
-    ranks = rankdata(brain, axis=0)
-    total = ranks.sum(1, keepdims=True)
+    scaled = pooled(brain, how)
     # Ranked again, as a model would be (and as rsatoolbox does). Sums of ranks are exact, so that
     # ties stay ties.
-    upper = (unit_ranks(brain) * unit_ranks(total)).sum(0)
-    lower = (unit_ranks(brain) * unit_ranks(total - ranks)).sum(0)
-    return float(lower.mean()), float(upper.mean())
+    total = scaled.sum(1, keepdims=True)
+    return _mean_match(brain, total - scaled, how), _mean_match(brain, total, how)
+
+
+def _mean_match(brain: NDArray[Any], best: NDArray[Any], how: str) -> float:
+    """Return the mean comparison of each subject with its own column of ``best``, or the one."""
+    if how in PRODUCTS:
+        return float((vectors(brain, how) * vectors(best, how)).sum(0).mean())
+    columns = np.broadcast_to(best, brain.shape).T
+    pairs = zip(brain.T, columns, strict=True)
+    each = [compare(a[:, None], b[:, None], how)[0, 0] for a, b in pairs]
+    return float(np.mean(each))

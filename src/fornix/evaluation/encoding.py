@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from fornix.evaluation import corrections, lags, likeness, target_pairs
+from fornix.evaluation import corrections, factors, lags, likeness, target_pairs, trajectories
 from fornix.evaluation.attention import HOW as HOW_ATTENTION
 from fornix.evaluation.attention import METRIC as ATTENTION_HIT
 from fornix.evaluation.attention import attention_rows
@@ -18,14 +18,18 @@ from fornix.evaluation.ceiling_choice import Samples, best_model, ceiling_of, ki
 from fornix.evaluation.corrections import Corrections
 from fornix.evaluation.held_out import HeldOut
 from fornix.evaluation.metrics import Floats, folds_are_large, held_out_correlation
+from fornix.evaluation.partition import partition_rows
 from fornix.evaluation.regions import Ceilings, Judged, Places, judge_predictions, rows_of
 from fornix.evaluation.resampling import Resampling
 from fornix.evaluation.shared import shared_samples
 from fornix.evaluation.table import GROUP, Evaluated
 from fornix.evaluation.together import Together
-from fornix.evaluation.unique import unique_rows
+from fornix.evaluation.unique import JOINT, unique_rows
 from fornix.progress import track
 from fornix.study.scores import Evaluation, Scores
+
+KEPT_ATTRS = ("volume_shape", "affine", "space")
+"""Attributes of predictions that maps keep."""
 
 
 def evaluate(
@@ -79,12 +83,14 @@ def evaluate(
     if scores.brain_likeness and len(profiles) > 1:
         means = likeness.mean_profiles(profiles, resampling.draws)
         found.rows += likeness.likeness_rows(GROUP, means, scores, found.notes, seed=seed)
-    if any(row["metric"] == "unique_r2" for row in found.rows):
-        found.how |= _HOW_UNIQUE
-    if any(row["metric"] == lags.METRIC for row in found.rows):
-        found.how |= lags.HOW
-    if any(row["metric"] == ATTENTION_HIT for row in found.rows):
-        found.how |= HOW_ATTENTION
+    if scores.trajectories:
+        found.rows += trajectories.trajectory_rows(found.rows, scores, seed=seed)
+        found.how |= trajectories.HOW
+    if scores.factors:
+        found.rows += factors.factor_rows(found.rows, scores, seed=seed)
+        found.how |= factors.HOW
+    for metric in dict.fromkeys(row["metric"] for row in found.rows):
+        found.how |= _HOW_OF.get(metric, {})
     found.draws = resampling.draws
     found.facts["ceilings"] = reliabilities
     return found
@@ -113,6 +119,20 @@ _HOW_UNIQUE = {
     "unique_r2": "R² of all spaces together minus R² without this one; null of both: signs of "
     "stretches of time (or of held-out groups) flipped",
 }
+_HOW_PARTITION = {
+    "product_r2": "a space's share of the joint model's R², by the product measure: what two "
+    "spaces have in common counts by the correlation of their predictions; shares sum to the whole",
+    "split_r2": "R² of a space's part of the joint model's predictions, alone",
+    "split_r": "a space's share of the joint model's r; shares sum to the whole",
+}
+_HOW_OF = {
+    "unique_r2": _HOW_UNIQUE,
+    "product_r2": _HOW_PARTITION,
+    lags.METRIC: lags.HOW,
+    ATTENTION_HIT: HOW_ATTENTION,
+}
+"""Metric that not every fit has -> how it and those beside it are computed."""
+
 _SMALL_FOLDS = (
     "folds are too small for a correlation of their own: r is that of all held-out predictions "
     "together, training means taken off, and biased a little below 0 where nothing is predicted"
@@ -187,6 +207,16 @@ def _rows(
             scores=one.scores,
             rng=one.rng("unique"),
         )
+    if "part" in one.fit:
+        rows += partition_rows(
+            one.fit["space"].values.astype(str).tolist(),
+            np.asarray(one.fit["part"].values, dtype=np.float64),
+            one.predicted(JOINT),
+            one.observed,
+            fold=one.fold,
+            places=places,
+            subject=one.name,
+        )
     return rows
 
 
@@ -225,6 +255,6 @@ def _maps(one: HeldOut, share: Floats, how: Mapping[str, str]) -> xr.Dataset:
             "ceiling": ("unit", np.sqrt(share).astype(np.float32)),
         },
         coords={"target": targets.astype(object)} | {n: one.fit.coords[n] for n in names},
-        attrs={k: v for k, v in one.fit.attrs.items() if k in ("volume_shape", "affine")}
+        attrs={k: one.fit.attrs[k] for k in KEPT_ATTRS if k in one.fit.attrs}
         | {"subject": one.name, "how": json.dumps(dict(how))},
     )

@@ -67,6 +67,8 @@ class Evaluated:
         What the reader should know.
     draws
         Place of the table -> means over subjects in bootstrap samples, for the group's intervals.
+    tables
+        Further tables by name, of one line a dictionary; they get a column ``fit``.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -75,6 +77,7 @@ class Evaluated:
     facts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     draws: dict[Any, Any] = field(default_factory=dict)
+    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
 def score_row(

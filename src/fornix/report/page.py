@@ -11,8 +11,8 @@ from markupsafe import Markup
 
 import fornix
 from fornix.evaluation.claims import SUPPORTED
-from fornix.report import analyses, dag, data, history, methods, tables, words
-from fornix.report.figures import decoding, encoding, rsa
+from fornix.report import analyses, dag, data, history, methods, pretraining, tables, words
+from fornix.report.figures import decoding, encoding, layers, rsa, trajectories
 from fornix.report.figures.canvas import Picture
 from fornix.report.headlines import headlines
 from fornix.report.material import Material
@@ -65,13 +65,17 @@ def render(material: Material, label: str = "") -> str:
         verdicts=verdicts,
         marks=MARKS,
         n_supported=sum(one.verdict == SUPPORTED for one in verdicts),
-        methods=methods.sentences(study, {name: _groups(material, name) for name in study.fits}),
+        methods=methods.sentences(
+            study, {name: _groups(material, name) for name in study.brain_fits}
+        ),
         study_yaml=_yaml(material),
         datasets=data.datasets(material),
         responses=data.responses(material),
         exclusions=data.exclusions(material),
         remarks=data.remarks(material),
         graph=Markup(dag.draw(history.nodes(material))),  # noqa: S704 - draw() escapes its texts
+        pretrainings=pretraining.parts(material),
+        curves=pretraining.curves(material),
         fits=[_fit(material, name) for name in material.fits],
         analyses=[analyses.part(material, name) for name in study.analyses],
         everything=tables.everything(material),
@@ -85,7 +89,7 @@ def render(material: Material, label: str = "") -> str:
 
 
 def _fit(material: Material, name: str) -> FitPart:
-    fit, control = material.study.fits[name], material.control(name)
+    fit, control = material.study.brain_fits[name], material.control(name)
     details = material.details(name)
     rows = material.rows(name)
     how = {words.metric(key): str(text) for key, text in details.get("how", {}).items()}
@@ -102,9 +106,10 @@ def _fit(material: Material, name: str) -> FitPart:
 
 
 def _figures(material: Material, name: str, control: str | None) -> list[Picture]:
-    task = material.study.fits[name].task
+    task = material.study.brain_fits[name].task
     if task == "encoding":
-        return encoding.draw(material, name, control, with_maps=material.study.report.maps)
+        found = encoding.draw(material, name, control, with_maps=material.study.report.maps)
+        return [*trajectories.draw(material, name), *layers.draw(material, name), *found]
     if task == "decoding":
         return decoding.draw(material, name, control)
     return rsa.draw(material, name, control)

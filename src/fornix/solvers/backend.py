@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 SMALL_FLOPS = 2e11
 """Work that a core does while torch is imported and a GPU wakes (some seconds)."""
 
+LARGEST_KEPT = 31 << 20
+"""Bytes of a block that the C library keeps for itself once one was freed (glibc: to 32 MiB)."""
+
 Array = Any
 """A NumPy array or a torch tensor."""
 
@@ -70,6 +73,16 @@ class Backend:
 
         values, vectors = torch.linalg.eigh(matrix)
         return values, vectors
+
+
+def keep_freed_memory() -> None:
+    """Let the C library reuse what is freed instead of handing it back.
+
+    glibc maps blocks that are larger than any freed before anew each time, and the system then
+    clears their pages: that takes 0.6 times the time of the products themselves where these are of
+    a few MB. Once a large one has been freed, smaller ones stay.
+    """
+    np.empty(LARGEST_KEPT, dtype=np.uint8)
 
 
 def choose_backend(resources: Compute | None, flops: float) -> Backend:

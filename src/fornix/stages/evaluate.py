@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
@@ -41,8 +42,9 @@ def run(
         ``fit/<subject>`` and ``responses/<subject>`` of every subject. Responses are read for
         the noise ceiling of an encoding fit only.
     target
-        The artifact to make: ``scores.parquet``, ``intervals.parquet``, ``details.json``, and
-        ``maps-<subject>.zarr`` of an encoding fit. The column ``fit`` is the name before the
+        The artifact to make: ``scores.parquet``, ``intervals.parquet``, ``details.json``,
+        ``maps-<subject>.zarr`` of an encoding fit, and ``bootstrap.parquet`` and
+        ``differences.parquet`` of an RSA fit. The column ``fit`` is the name before the
         digest in the artifact's folder, ``<fit>-<digest>``; ``study`` is left to the report.
     resources
         Numeric threads.
@@ -63,7 +65,9 @@ def run(
         responses = {name: open_artifact(inputs[f"responses/{name}"]) for name in fits}
         digests = {n: one.digests("responses.zarr") for n, one in responses.items()}
         read |= {f"responses/{name}": digest for name, digest in digests.items()}
-    settings = {"task": task, "scores": section.scores.identity()}
+    # A fit's own settings may say how it is judged, and say nothing about what it is made from.
+    judged = {k: v for k, v in section.fit.identity().items() if k not in ("responses", "features")}
+    settings = {"task": task, "fit": judged, "scores": section.scores.identity()}
     recipe = Recipe("evaluate", settings | {"seed": seed}, read)
     if adopt(target, recipe):
         return
@@ -89,6 +93,10 @@ def run(
         scores = score_table(found.rows, fit_name)
         draft.write_table("scores", scores)
         draft.write_table("intervals", interval_table(found.rows, fit_name))
+        for name, rows in found.tables.items():
+            table = pd.DataFrame(rows)
+            table.insert(0, "fit", fit_name)
+            draft.write_table(name, table)
         for name, maps in found.maps.items():
             draft.write_dataset(f"maps-{name}", maps, along="unit")
         details = {"how": found.how, "notes": found.notes, **found.facts}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from fnmatch import fnmatch
+from itertools import product
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from fornix.study.base import Glob, Section
+from fornix.study.base import Glob, Name, Section
 from fornix.study.fits.union import Fit
 
 CeilingKind = Literal["repeats", "split_half", "explainable_variance", "subjects", "models"]
@@ -77,6 +80,17 @@ class Scores(Section):
         None, description="brain_likeness: times that count, from and to, s"
     )
 
+    trajectories: list[Name] = Field(
+        [],
+        description="brain_likeness: names of features whose checkpoints, <name>_<step>, are "
+        "followed along training: half-times of each score and region",
+    )
+    factors: dict[Name, dict[str, Glob]] = Field(
+        {},
+        description="brain_likeness: factor -> level -> pattern of models (names of features); "
+        "their effects on each score, alone and two together, are told by an analysis of variance",
+    )
+
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
         if self.correction != "none" and not self.permutations:
@@ -89,6 +103,43 @@ class Scores(Section):
             msg = f"window ends ({self.window[1]:g} s) before it begins ({self.window[0]:g} s)"
             raise ValueError(msg)
         return self
+
+    @model_validator(mode="after")
+    def _likeness_is_asked_for(self) -> Self:
+        for name in ("trajectories", "factors"):
+            if getattr(self, name) and not self.brain_likeness:
+                msg = f"{name} are of brain-likeness scores: set brain_likeness: true"
+                raise ValueError(msg)
+        if self.factors and (
+            len(self.factors) < 2 or any(len(v) < 2 for v in self.factors.values())
+        ):
+            msg = "factors: give two factors or more, with two levels or more each"
+            raise ValueError(msg)
+        return self
+
+    def cells(self, models: Iterable[str]) -> dict[tuple[str, ...], str]:
+        """Return cell (a level of each factor) -> model; empty where no model is in any cell.
+
+        Raises
+        ------
+        ValueError
+            If a cell has no model, or several.
+        """
+        found: dict[tuple[str, ...], str] = {}
+        for model in sorted(models):
+            cell = []
+            for levels in self.factors.values():
+                cell += [level for level, at in levels.items() if fnmatch(model, at)][:1]
+            if not self.factors or len(cell) < len(self.factors):
+                continue
+            if (twin := found.setdefault(tuple(cell), model)) != model:
+                msg = f"factors: {twin} and {model} are in one cell, {' x '.join(cell)}"
+                raise ValueError(msg)
+        empty = [one for one in product(*self.factors.values()) if one not in found]
+        if found and empty:
+            msg = f"factors: no model is in the cell {' x '.join(empty[0])}"
+            raise ValueError(msg)
+        return found
 
     def positions(self) -> dict[str, float]:
         """Return each region's position in the hierarchy."""

@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fornix.errors import FornixError
+from fornix.solvers.panels import Delayed
 from fornix.training.blocks import contiguous, plan_blocks, shifted_rows
 from fornix.training.designs import features_of_samples, features_of_stimuli
 from fornix.training.samples import average_repeats, shuffled_rows
@@ -45,7 +46,7 @@ class Given:
 
     table: pd.DataFrame
     matrix: NDArray[np.float32]
-    features: dict[str, NDArray[Any]]
+    features: Mapping[str, NDArray[Any] | Delayed]
     folds: list[Fold]
     pairs: list[tuple[NDArray[np.intp], NDArray[np.intp]]]
     inner: Callable[[NDArray[np.intp]], NDArray[np.intp]]

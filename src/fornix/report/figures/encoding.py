@@ -9,7 +9,18 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from fornix.evaluation.table import ALL
-from fornix.report.figures import attention, contributions, maps, training
+from fornix.report.figures import (
+    attention,
+    brain,
+    contributions,
+    maps,
+    partition,
+    preferences,
+    regions,
+    scatter,
+    sensors,
+    training,
+)
 from fornix.report.figures.canvas import (
     ACCENT,
     GREY,
@@ -40,12 +51,14 @@ def draw(material: Material, fit: str, control: str | None, *, with_maps: bool) 
     if rows.empty:
         return []
     if material.in_time(fit):
-        return [_over_time(material, rows, control)]
-    found = []
+        return [_over_time(material, rows, control), *sensors.draw(material, fit, rows)]
+    found = regions.draw(material, fit, rows, control)
     if len(set(rows["target"])) > 1 or len(set(rows["subject"])) > 1:
         found.append(_profiles(material, fit, rows, control))
     found += contributions.draw(material, fit)
+    found += partition.draw(material, fit)
     best = _best(rows)
+    found += scatter.draw(material, fit, best)
     top = rows.groupby("target", sort=False)["value"].mean()
     found += attention.draw(material, fit, str(top.idxmax()))
     found += training.draw(material, fit)
@@ -55,6 +68,9 @@ def draw(material: Material, fit: str, control: str | None, *, with_maps: bool) 
         found.append(_distribution(table, null))
         if with_maps:
             found += maps.slices(table, "each voxel by the best layer of its region")
+            found += brain.draw(table)
+    if with_maps:
+        found += preferences.draw(material, fit)
     return found
 
 

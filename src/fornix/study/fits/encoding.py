@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from fornix.study.base import Name, Section, joined
-from fornix.study.fits.base import CrossValidation, FitSection
+from fornix.study.fits.base import BrainFitSection, CrossValidation
 
 
 class Align(Section):
@@ -60,7 +60,7 @@ class Align(Section):
         return f"{how} and delayed by {joined([f'{delay:g}' for delay in self.delays])} s"
 
 
-class EncodingSection(FitSection):
+class EncodingSection(BrainFitSection):
     """Encoding: from each layer's features to every unit."""
 
     task: ClassVar[str] = "encoding"
