@@ -108,8 +108,8 @@ def evaluate(
             )
         if region.chosen:
             found.facts.setdefault("chosen", {})[unit] = region.chosen
-    for one in corrections.values():
-        one.finish()
+    for family in corrections.values():
+        family.finish()
     if scores.correction != "none":
         found.how["p_corrected"] = HOW_CORRECTED[scores.correction]
     if scores.ceiling and (not shared or len(subjects) < 2):
