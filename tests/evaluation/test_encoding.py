@@ -6,8 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from scipy.stats import kstest
 
 from fornix.evaluation.encoding import evaluate
+from fornix.evaluation.held_out import HeldOut
+from fornix.evaluation.regions import Ceilings, judge_predictions
+from fornix.evaluation.statistics.families import Family
+from fornix.evaluation.target_pairs import comparison_rows
 from fornix.study.fits.ridge import RidgeFit
 from fornix.study.scores import Evaluation, Scores
 
@@ -150,3 +155,68 @@ def test_units_that_cannot_be_scored_are_left_out_and_counted(bad):
     rows, found = world.judged(permutations=50, correction="max")
     assert rows.groupby("unit")["value"].count().to_dict() == {"IT": 6, "V1": 0}
     assert any("no unit of V1" in note for note in found.notes)
+
+
+def cross_validated(X, Y, fold):
+    """Return held-out predictions of a ridge with one penalty."""
+    predicted = np.empty_like(Y)
+    for one in np.unique(fold):
+        train = fold != one
+        gram = X[train].T @ X[train] + 10 * np.eye(X.shape[1])
+        predicted[~train] = X[~train] @ np.linalg.solve(gram, X[train].T @ Y[train])
+    return predicted
+
+
+@pytest.mark.parametrize("know", [False, True])
+def test_p_of_a_difference_is_kept_where_two_models_are_equally_good(know):
+    """500 data sets and cross-validated fits; models that know nothing, or the same."""
+    p = []
+    for seed in range(500):
+        world = World(seed, n=60, units=4)
+        rng = np.random.default_rng(seed + 5000)
+        cause = rng.standard_normal((60, 3))
+        observed = world.fits["01"]["observed"].values
+        if know:
+            observed = observed + cause @ rng.standard_normal((3, 4)) / 2
+        features = [rng.standard_normal((60, 5)) for _ in "ab"]
+        if know:
+            features = [np.hstack([cause + one[:, :3], one[:, 3:]]) for one in features]
+        world.predicted = {
+            f"net/{name}": cross_validated(X, observed, np.arange(60) % 5)
+            for name, X in zip("ab", features, strict=True)
+        }
+        fit = world.fit(observed, REPEATS)
+        scores = Scores(permutations=199, compare=[("net/a", "net/b")], correction="max")
+        one = HeldOut("01", fit, scores, seed)
+        rows = comparison_rows(one, one.places(), [])
+        p.append((rows[0]["p"], min(row["p_corrected"] for row in rows)))
+    for column in np.array(p).T:
+        # 500 data sets: 0.05 plus three standard errors.
+        assert (column <= 0.05).mean() < 0.05 + 3 * 0.0098
+        assert know or kstest(column, "uniform").pvalue > 0.01
+
+
+def test_p_of_encoding_is_uniform_for_fixed_predictions_and_corrected_over_regions():
+    """500 data sets without an effect; predictions are given, so that nothing has to widen."""
+    smallest = []
+    for seed in range(500):
+        world = World(seed, n=40, units=4)
+        world.predicted = {"net/none": world.predicted["net/none"]}
+        fit = world.fit(world.fits["01"]["observed"].values, REPEATS)
+        one = HeldOut("01", fit, Scores(permutations=199), seed)
+        (r, _) = judge_predictions(
+            "01",
+            "net/none",
+            one.observed,
+            one.predicted("net/none"),
+            one.fold,
+            places=one.places(),
+            items=one.items,
+            ceilings=Ceilings(np.full(4, np.nan)),
+            scores=one.scores,
+        )
+        narrow = r.null.mean(0) + (r.null - r.null.mean(0)) / np.sqrt(2)
+        family = Family(199)
+        family.add(r.value, narrow)
+        smallest.append(family.corrected().min())
+    assert kstest(smallest, "uniform").pvalue > 0.01

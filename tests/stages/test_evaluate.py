@@ -16,6 +16,7 @@ from fitting import (
     write_responses,
 )
 
+from fornix.evaluation.corrections import note_uncorrected
 from fornix.evaluation.table import COLUMNS, KEYS
 from fornix.study.fits.classifier import ClassifierFit
 from fornix.study.fits.ridge import RidgeFit
@@ -375,8 +376,21 @@ def test_times_of_a_decoder_are_corrected_for_their_number(tmp_path):
         assert "p_corrected" in found.json("details.json")["how"]
 
 
-def test_what_is_not_corrected_is_named(tmp_path):
-    found, _ = fit_and_score(tmp_path, RSA, *rsa_inputs(tmp_path, subjects=2), correction="max")
-    scores, notes = found.table("scores"), found.json("details.json")["notes"]
-    lacking = set(scores[scores["p"].notna() & scores["p_corrected"].isna()]["metric"])
-    assert any("isn't corrected" in note for note in notes) == bool(lacking)
+@pytest.mark.parametrize("correction", ["max", "fdr"])
+def test_layers_of_an_rsa_are_corrected_for_their_number(tmp_path, correction):
+    found, _ = fit_and_score(tmp_path, RSA, *rsa_inputs(tmp_path), correction=correction)
+    rho = found.table("scores").query("metric == 'spearman_rho'")
+    for subject in ("01", "group"):
+        assert by(rho, subject=subject, target="content/right")["p_corrected"] < 0.02
+        assert by(rho, subject=subject, target="content/wrong")["p_corrected"] > 0.02
+    assert (rho["p_corrected"] >= rho["p"]).all()
+
+
+def test_what_is_not_corrected_is_named():
+    rows = [{"metric": "a", "p": 0.1, "p_corrected": 0.2}]
+    rows.append({"metric": "b", "p": 0.1, "p_corrected": np.nan})
+    notes: list[str] = []
+    note_uncorrected(rows, "max", notes)
+    assert notes == ["p of b isn't corrected by scores.correction: max"]
+    note_uncorrected(rows, "none", notes)
+    assert len(notes) == 1

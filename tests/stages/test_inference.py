@@ -7,6 +7,7 @@ import pytest
 from fitting import fit_and_score, trials, write_epochs, write_features, write_responses
 
 from fornix.study.fits.ridge import RidgeFit
+from fornix.study.scores import Scores
 
 RIDGE = RidgeFit(kind="ridge", responses="bold", features=["net"])
 REGIONS = ["V1", "V2", "V4", "LO", "IT"]
@@ -52,12 +53,13 @@ def test_deeper_layers_are_found_in_higher_regions(tmp_path):
         assert row["n"] == 5
         assert row["lower"] > 0.8
     encoding = scores[(scores["metric"] == "encoding_score") & (scores["subject"] == "01")]
-    assert set(encoding["target"]) == {"net", *(f"net/block{k}" for k in range(5))}
-    assert set(encoding[encoding["target"] == "net"]["unit"]) == {"all", *REGIONS}
+    assert set(encoding["target"]) == {"net"}
+    assert set(encoding["unit"]) == {"all", *REGIONS}
+    layers = scores[(scores["metric"] == "layer_encoding_score") & (scores["subject"] == "01")]
     r = scores[(scores["metric"] == "pearson_r") & (scores["subject"] == "01")]
     means = r.groupby("target")["value"].mean()
     for layer, mean in means.items():
-        row = one(encoding, target=layer, unit="all")
+        row = one(layers, target=layer, unit="all")
         assert row["value"] == pytest.approx(mean)
         assert row["lower"] < mean < row["upper"]
     whole = one(encoding, target="net", unit="all")
@@ -180,3 +182,24 @@ def test_few_subjects_hear_what_they_cannot_show(tmp_path):
     found, _ = fit_and_score(tmp_path, RIDGE, *hierarchy(tmp_path, subjects=3, n=24, units=3))
     assert "group" not in set(found.table("scores")["subject"])
     assert any("below 0.12" in note for note in found.json("details.json")["notes"])
+
+
+def test_a_region_of_the_hierarchy_that_nobody_has_is_named(tmp_path):
+    more = LIKE | {"hierarchy": ["V1", "V2", "V3", "V4", "LO", "ITT"]}
+    found, _ = fit_and_score(tmp_path, RIDGE, *hierarchy(tmp_path, subjects=1), **more)
+    assert one(found.table("scores"), metric="spatial_score")["n"] == 4
+    notes = found.json("details.json")["notes"]
+    assert any("no region is named V3, ITT" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"correction": "max", "permutations": 0}, "permutations: 0 gives none"),
+        ({"hierarchy": ["V1", "V2", "V1"]}, "names V1 twice"),
+        ({"window": (0.3, 0.1)}, "before it begins"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(settings, words):
+    with pytest.raises(ValueError, match=words):
+        Scores(**settings)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fornix.evaluation.comparisons import PRODUCTS, compare, pooled, vectors
-from fornix.evaluation.metrics import Floats, centred, normalised_product
+from fornix.evaluation.metrics import Floats, centred, normalised_product, sums_by
 
 
 class NoiseCeiling(NamedTuple):
@@ -101,8 +101,7 @@ def explainable_variance(
         return NoiseCeiling(np.full(values.shape[1], np.nan), 0)
     n, k = len(values), len(counts)
     about_mean = centred(values)
-    sums = np.zeros((k, values.shape[1]))
-    np.add.at(sums, codes, about_mean)
+    sums = sums_by(codes, about_mean)
     noise = (centred(values, codes) ** 2).sum(0) / (n - k)
     between = (sums**2 / counts[:, None]).sum(0) / (k - 1)
     typical = (n - (counts**2).sum() / n) / (k - 1)

@@ -79,6 +79,7 @@ def evaluate(
             found.notes.append(f"sub-{subject}: {_SMALL_FOLDS}")
     if together:
         found.rows += together.score(found.notes)
+    likeness.note_unknown_regions(profiles, scores, found.notes)
     if scores.brain_likeness and len(profiles) > 1:
         means = likeness.mean_profiles(profiles, resampling.draws)
         found.rows += likeness.likeness_rows(GROUP, means, scores, found.notes, seed=seed)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fornix.errors import did_you_mean
 from fornix.evaluation.brain_likeness import (
     MIN_PLACES,
     best_layers,
@@ -36,10 +37,12 @@ from fornix.seeds import generator
 from fornix.study.scores import Scores
 
 METRIC = "pearson_r"
+OF_LAYER = "layer_encoding_score"
 
 HOW = {
-    "encoding_score": "mean over units and times of Pearson's r of held-out predictions; a model's "
-    "is that of its best layer (chance and p: the best layer of each permutation)",
+    OF_LAYER: "mean over units and times of Pearson's r of held-out predictions from a layer",
+    "encoding_score": "that of the model's best layer (chance and p: the best layer of each "
+    "permutation)",
     "spatial_score": "correlation over regions between the layer that predicts a region best and "
     "the region's position in the hierarchy; p: regions permuted",
     "temporal_score": "correlation over layers between a layer's index and the time at which it "
@@ -116,6 +119,21 @@ def profiles_of(judged: Sequence[Judged], scores: Scores) -> list[Profile]:
             )
         )
     return found
+
+
+def note_unknown_regions(
+    profiles: Sequence[Sequence[Profile]], scores: Scores, notes: list[str]
+) -> None:
+    """Say which regions of ``scores.hierarchy`` nobody has, where others are there.
+
+    A fit without any of them (of MEG sensors, say) isn't what the hierarchy is about.
+    """
+    known = {region for one in profiles for profile in one for region, _, _ in profile.places}
+    named = scores.positions()
+    absent = [name for name in named if name not in known]
+    if absent and len(absent) < len(named):
+        mend = did_you_mean(absent[0], known)
+        notes.append(f"no region is named {', '.join(absent)} (scores.hierarchy); {mend}")
 
 
 def mean_profiles(
@@ -199,17 +217,18 @@ def _encoding(subject: str, profile: Profile, scores: Scores) -> list[Row]:
         )
         if np.isnan(value).all():
             continue
-        keys: Row = {"subject": subject, "unit": unit, "metric": "encoding_score", "n": profile.n}
+        keys: Row = {"subject": subject, "unit": unit, "n": profile.n}
         if unit == ALL:
             for k, layer in enumerate(profile.layers):
                 parts = float(value[k]), null[:, k], draws[:, k]
-                rows.append(_row(scores, *parts, target=layer, **keys))
+                rows.append(_row(scores, *parts, target=layer, metric=OF_LAYER, **keys))
         known = ~np.isnan(value)
         largest = null[:, known].max(1)
         chance = float(largest.mean()) if len(largest) else 0.0
         best = int(np.nanargmax(value))
         parts = float(value[best]), largest, draws[:, best]
-        rows.append(_row(scores, *parts, target=profile.model, chance=chance, **keys))
+        keys |= {"target": profile.model, "metric": "encoding_score", "chance": chance}
+        rows.append(_row(scores, *parts, **keys))
     return rows
 
 

@@ -12,12 +12,13 @@ from fornix.evaluation.metrics import (
     Floats,
     centred,
     correlation_factors,
-    held_out_correlation,
+    correlation_of_factors,
     r2_columns,
+    sums_by,
 )
 from fornix.evaluation.permutation import null_interval, null_of_mean, p_value, widened
 from fornix.evaluation.statistics.bootstrap import (
-    correlation_influence,
+    influence_of_factors,
     jackknife_interval,
     percentiles,
     r2_influence,
@@ -135,19 +136,20 @@ def judge_predictions(
     drawn
         How often each item is drawn, (draw, item); None: intervals by the jackknife.
     """
+    products = correlation_factors(observed, predicted, fold)
     values = {
-        "pearson_r": held_out_correlation(observed, predicted, fold),
+        "pearson_r": correlation_of_factors(*products),
         "r2": r2_columns(observed, predicted),
     }
     influences = {
-        "pearson_r": correlation_influence(observed, predicted, fold),
+        "pearson_r": influence_of_factors(*products, fold),
         "r2": r2_influence(observed, predicted),
     }
     spread = (centred(observed) ** 2).sum(0)
     with np.errstate(divide="ignore", invalid="ignore"):
         # Pairs of columns whose products give the null of each metric, up to a constant.
         factors = {
-            "pearson_r": correlation_factors(observed, predicted, fold),
+            "pearson_r": products,
             "r2": (2 * centred(observed, fold) / spread, centred(predicted, fold)),
         }
     found = []
@@ -204,9 +206,7 @@ def _of_places(influence: Floats, places: Places, items: Items) -> Floats:
     for k, (_, _, units) in enumerate(places):
         if len(units):
             means[:, k] = influence[:, units].mean(1)
-    summed = np.zeros((int(items.resampled.max()) + 1, len(places)))
-    np.add.at(summed, items.resampled, means)
-    return summed
+    return sums_by(items.resampled, means)
 
 
 def permuted(left: Floats, right: Floats, items: Items) -> Floats:
@@ -221,6 +221,5 @@ def permuted(left: Floats, right: Floats, items: Items) -> Floats:
     """
     if not left.shape[1] or not len(items.permutations):
         return np.empty(0)
-    summed = np.zeros((len(items.first), left.shape[1]))
-    np.add.at(summed, items.codes, left)
+    summed = sums_by(items.codes, left)
     return null_of_mean(summed, right[items.first], items.permutations)

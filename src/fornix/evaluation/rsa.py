@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from fornix.evaluation.ceilings import rsa_ceiling
 from fornix.evaluation.comparisons import UNCENTRED, null_comparisons
+from fornix.evaluation.corrections import HOW as HOW_CORRECTED
+from fornix.evaluation.corrections import Corrections
 from fornix.evaluation.metrics import Floats
 from fornix.evaluation.permutation import null_interval, p_value, widened
 from fornix.evaluation.rdm_intervals import Judged, interval_rows
@@ -93,9 +95,12 @@ def evaluate(
                 "that no correlation is defined"
             )
     units = list(dict.fromkeys(unit for one in subjects.values() for unit in one.brain))
+    corrections = {
+        name: Corrections(scores.correction, scores.permutations) for name in [*subjects, GROUP]
+    }
     for unit in track(units, "regions"):
         here = {name: one for name, one in subjects.items() if unit in one.brain}
-        region = _Region(unit, here, fit, scores, shared, seed)
+        region = _Region(unit, here, fit, scores, shared, seed, corrections)
         found.rows += region.rows()
         if fit.bootstrap.over != "none":
             interval_rows(
@@ -103,6 +108,10 @@ def evaluate(
             )
         if region.chosen:
             found.facts.setdefault("chosen", {})[unit] = region.chosen
+    for family in corrections.values():
+        family.finish()
+    if scores.correction != "none":
+        found.how["p_corrected"] = HOW_CORRECTED[scores.correction]
     if scores.ceiling and (not shared or len(subjects) < 2):
         found.notes.append("one subject, or no stimuli in common: there is no noise ceiling")
     return found
@@ -126,6 +135,7 @@ class _Region:
     scores: Scores
     shared: bool
     seed: int
+    corrections: Mapping[str, Corrections]
     judged: dict[str, list[Judged]] = field(default_factory=dict)
     chosen: dict[str, Any] = field(default_factory=dict)
 
@@ -247,7 +257,7 @@ class _Region:
         if self.fit.comparison in UNCENTRED:
             chance = float(null.mean()) if len(null) else float("nan")
         one = next(iter(self.subjects.values())) if subject == GROUP else self.subjects[subject]
-        return score_row(
+        row = score_row(
             subject=subject,
             target=target,
             unit=self.unit,
@@ -259,3 +269,6 @@ class _Region:
             n=len(one.brain[self.unit]),
             interval=(float(low), float(high)),
         )
+        if len(null):
+            self.corrections[subject].add([row], np.array([value]), null[:, None])
+        return row

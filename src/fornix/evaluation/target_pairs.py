@@ -1,7 +1,9 @@
 """Which of two targets predicts better: differences of r, paired unit by unit.
 
 Where neither does, what a stimulus (or a stretch of time) adds to the difference could have been
-the other way round: signs are flipped, the same for all regions, times and pairs.
+the other way round: signs are flipped, the same for all regions, times and pairs. Folds train on
+one another, so that the null is widened as that of r is: without it 13 % of simulated pairs of
+models that know nothing differ at p < 0.05, with it 6 %; and 2 % of pairs that know the same.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import numpy as np
 from fornix.evaluation.corrections import Corrections, Row
 from fornix.evaluation.held_out import HeldOut
 from fornix.evaluation.metrics import correlation_factors
-from fornix.evaluation.permutation import null_interval, p_value
+from fornix.evaluation.permutation import null_interval, p_value, widened
 from fornix.evaluation.regions import Places
 from fornix.evaluation.statistics.bootstrap import (
     correlation_influence,
@@ -26,7 +28,8 @@ METRIC = "difference_r"
 
 HOW = {
     METRIC: "r of the first target less r of the second, mean over the same units; null: signs of "
-    "held-out groups' (or 20 s stretches') contributions flipped, the same for all pairs",
+    "held-out groups' (or 20 s stretches') contributions flipped, the same for all pairs, and "
+    "widened by sqrt(2), since folds train on one another",
 }
 
 
@@ -77,7 +80,7 @@ def comparison_rows(one: HeldOut, places: Places, notes: list[str]) -> list[Row]
             influences.append(_of_places(influence, used))
         added = summed_by_item(parts[0] - parts[1], groups)
         value = added.sum(0)
-        null = signs @ added
+        null = widened(signs @ added)
         influence = summed_by_item(influences[0] - influences[1], one.drawn_together[0])
         between = jackknife_interval(value, influence, one.scores.confidence)
         interval = null_interval(null, one.scores.confidence)

@@ -16,6 +16,7 @@ from fornix.study.responses import (
     Responses,
     TimeseriesResponses,
 )
+from fornix.study.scores import Scores
 from fornix.study.study import Study
 
 
@@ -36,9 +37,25 @@ def sentences(study: Study, groups: Mapping[str, str]) -> list[tuple[str, str, s
     found += [("analysis", name, analyses.sentence(one)) for name, one in study.analyses.items()]
     draws = study.scores.permutations
     p = f"{draws} permutations of the exchangeable units for p" if draws else "no p-values"
-    ceiling = "noise ceilings where repeats or subjects allow" if study.scores.ceiling else ""
-    found.append(("scores", "", "; ".join(filter(None, (p, ceiling))) + "."))
+    found.append(("scores", "", "; ".join(filter(None, (p, *_scoring(study.scores)))) + "."))
     return [(kind, name, sentence(text)) for kind, name, text in found]
+
+
+def _scoring(scores: Scores) -> list[str]:
+    """Say what corrects p-values, bounds values and limits them; nothing of what is left out."""
+    corrected = {
+        "none": "",
+        "fdr": "p corrected by the false discovery rate",
+        "max": "p corrected by the largest score of each permutation",
+        "cluster": "p of clusters of times",
+    }[scores.correction]
+    bounds = f"{scores.bootstrap} bootstrap samples" if scores.bootstrap else "the jackknife"
+    ceiling = ""
+    if scores.ceiling:
+        kind = scores.ceiling if isinstance(scores.ceiling, str) else ""
+        named = f" ({kind.replace('_', ' ')})" if kind else ""
+        ceiling = f"noise ceilings{named} where repeats or subjects allow"
+    return [corrected, f"{100 * scores.confidence:g} % intervals by {bounds}", ceiling]
 
 
 def sentence(text: str) -> str:

@@ -16,6 +16,7 @@ METRICS = {
     "difference_r": "difference of Pearson's r",
     "lag_r": "Pearson's r of one delay",
     "encoding_score": "encoding score",
+    "layer_encoding_score": "encoding score of a layer",
     "spatial_score": "spatial score",
     "temporal_score": "temporal score",
     "product_r2": "share of R² (product measure)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from fnmatch import fnmatch
 from itertools import product
@@ -89,6 +90,19 @@ class Scores(Section):
         description="brain_likeness: factor -> level -> pattern of models (names of features); "
         "their effects on each score, alone and two together, are told by an analysis of variance",
     )
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if self.correction != "none" and not self.permutations:
+            msg = f"correction: {self.correction} corrects p-values, and permutations: 0 gives none"
+            raise ValueError(msg)
+        if twice := [name for name, n in Counter(list(self.hierarchy)).items() if n > 1]:
+            msg = f"hierarchy names {twice[0]} twice; a region has one place"
+            raise ValueError(msg)
+        if self.window is not None and self.window[0] >= self.window[1]:
+            msg = f"window ends ({self.window[1]:g} s) before it begins ({self.window[0]:g} s)"
+            raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _likeness_is_asked_for(self) -> Self:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from fornix.evaluation.metrics import Floats, centred, correlation_factors
+from fornix.evaluation.metrics import Floats, centred, correlation_factors, sums_by
 from fornix.seeds import generator
 
 
@@ -30,7 +30,11 @@ def correlation_influence(
     -------
     float64 (sample, unit).
     """
-    a, b = correlation_factors(observed, predicted, fold)
+    return influence_of_factors(*correlation_factors(observed, predicted, fold), fold)
+
+
+def influence_of_factors(a: Floats, b: Floats, fold: NDArray[Any]) -> Floats:
+    """Return :func:`correlation_influence` from the factors of the correlation."""
     products = a * b
     # b carries the weight of its fold: |a| = 1 and |b| = weight there.
     whole = np.zeros(len(a), dtype=np.intp)
@@ -62,10 +66,7 @@ def summed_by_item(values: NDArray[Any], items: NDArray[Any]) -> Floats:
 
     Samples of one item (a stimulus, a stretch of time) are drawn together.
     """
-    codes = np.unique(items, return_inverse=True)[1]
-    sums = np.zeros((int(codes.max()) + 1, values.shape[1]))
-    np.add.at(sums, codes, values)
-    return sums
+    return sums_by(np.unique(items, return_inverse=True)[1], values)
 
 
 def jackknife_interval(
