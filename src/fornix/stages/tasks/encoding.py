@@ -15,6 +15,7 @@ from fornix.stages.tasks.job import Fitted, Job, facts_of, plain, sample_coords
 from fornix.study.fits.encoding import EncodingSection
 from fornix.training.designs import JOINT, bands_of, targets_of
 from fornix.training.given import of_trials, of_volumes
+from fornix.training.leaks import fold_notes
 from fornix.training.samples import sample_table, stack_units
 
 KEPT_ATTRS = ("volume_shape", "affine", "units", "samples")
@@ -39,6 +40,7 @@ def fit(section: EncodingSection, job: Job) -> Fitted:
     else:
         prepare = partial(of_volumes, events=job.events)
     given = prepare(section, table, matrix, job.features, shuffler=shuffler, where=where)
+    job.notes.extend(fold_notes(section, given))
     table, matrix = given.table, given.matrix
     targets, spaces = targets_of(section, list(given.features))
     data = EncodingData(
