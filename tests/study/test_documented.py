@@ -20,8 +20,10 @@ PURE_NUMBERS = {
     "seed", "permutations", "batch_size", "parts", "inner_splits", "grid", "threads",
     "layers", "ranks", "k", "epochs", "resample", "directions", "pca", "lobes", "context",
     "degree", "width", "l1_ratio", "smallest", "most_hours",
+    "steps", "patience", "resamples", "heads", "hidden", "depth", "layer",
     # probabilities, exponents, strengths
     "alpha", "alphas", "confidence", "power", "regularization", "l1", "learning_rate",
+    "weight_decay", "clip",
 }  # fmt: skip
 """Numeric settings without a unit; counts (``n_*``) needn't be listed."""
 

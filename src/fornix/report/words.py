@@ -18,6 +18,7 @@ METRICS = {
     "split_r": "share of r",
     "accuracy": "accuracy",
     "auc": "area under the ROC curve",
+    "attention_hit": "attention on the object",
     "spearman_rho": f"Spearman's {RHO}",
     "noise_ceiling_lower": "noise ceiling, lower bound",
     "noise_ceiling_upper": "noise ceiling, upper bound",
