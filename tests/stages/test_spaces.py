@@ -8,7 +8,10 @@ from fitting import fit_and_score, trials, write_features, write_responses
 from safetensors.numpy import load_file
 
 from fornix.study.fits.banded_ridge import BandedRidgeFit
+from fornix.study.fits.elastic_net import ElasticNetFit
+from fornix.study.fits.pls import PlsFit
 from fornix.study.fits.ridge import RidgeFit
+from fornix.study.fits.stacked import StackedFit
 
 COMMON = {"responses": "bold", "features": ["small", "wide"], "joint": True}
 BANDED = BandedRidgeFit(kind="banded_ridge", n_candidates=20, **COMMON)
@@ -17,10 +20,10 @@ N = 120
 SHARE = 0.5
 
 
-def world(folder, *, planted=True):
-    """Four features decide half of the variance, beside 400 that say nothing."""
+def world(folder, *, planted=True, width=400):
+    """Four features decide half of the variance, beside many that say nothing."""
     rng = np.random.default_rng(0)
-    small, wide = rng.normal(size=(N, 4)), rng.normal(size=(N, 400))
+    small, wide = rng.normal(size=(N, 4)), rng.normal(size=(N, width))
     signal = (small if planted else rng.normal(size=(N, 4))) @ rng.normal(size=(4, 25))
     signal /= signal.std(0)
     values = signal + np.sqrt(1 / SHARE - 1) * rng.normal(size=signal.shape)
@@ -82,3 +85,32 @@ def test_what_is_stored_predicts(judged):
     assert weights["joint/weights"].shape == (2, 25)
     shares = weights["joint/weights"]
     assert (shares[0] > shares[1]).mean() > 0.9
+
+
+OTHERS = [
+    StackedFit(kind="stacked", alphas=(0, 5, 6), **COMMON),
+    PlsFit(kind="pls", n_components=5, **COMMON | {"joint": False}),
+    ElasticNetFit(kind="elastic_net", n_penalties=4, smallest=0.03, **COMMON | {"joint": False}),
+]
+
+
+@pytest.mark.parametrize("section", OTHERS, ids=lambda one: one.kind)
+def test_other_models_find_the_space_that_matters(section, tmp_path):
+    scores, fits = fit_and_score(tmp_path, section, *world(tmp_path, width=60), ceiling=False)
+    table = scores.table("scores").set_index(["metric", "target"])["value"]
+    assert table["pearson_r", "small/x"] > 0.55
+    assert table["pearson_r", "wide/x"] < 0.08
+    if section.joint:
+        # Spaces are weighed by what they predict: nothing is lost by the one of no use.
+        assert table["pearson_r", "joint"] > 0.55
+        assert table["product_r2", "small/x"] > 0.9 * table["r2", "joint"]
+    assert fits["01"].json("fit.json")["kind"] == section.kind
+    assert section.describe()
+
+
+@pytest.mark.parametrize("section", OTHERS, ids=lambda one: one.kind)
+def test_other_models_find_nothing_where_nothing_is(section, tmp_path):
+    given = world(tmp_path, planted=False, width=60)
+    scores, _ = fit_and_score(tmp_path, section, *given, ceiling=False)
+    table = scores.table("scores")
+    assert table[table["metric"] == "pearson_r"]["value"].max() < 0.08

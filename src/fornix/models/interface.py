@@ -149,6 +149,10 @@ class Predictions:
         Name -> array: the model refitted on all samples. For linear models ``<target>/coef``
         (feature, unit), ``/intercept`` (unit,) and ``/alpha`` (unit,), so that
         x @ coef + intercept predicts. For networks ``<target>/<fold>/<number>/<parameter>``.
+    parts
+        Target that is made of spaces -> space -> what it adds to the predictions, float32
+        (sample, unit), where the model is a sum of spaces. With the training mean they sum to
+        ``predicted``.
     attention
         Target -> where the model looked, for models that look somewhere.
     logs

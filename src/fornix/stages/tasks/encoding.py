@@ -20,6 +20,7 @@ from fornix.stages.tasks.job import Fitted, Job, facts_of, plain, sample_coords
 from fornix.study.fits.encoding import EncodingSection
 from fornix.training.designs import JOINT, bands_of, targets_of
 from fornix.training.given import Given, of_trials, of_volumes
+from fornix.training.leaks import fold_notes
 from fornix.training.samples import sample_table, stack_units
 from fornix.training.splits import Fold, plan_folds, split_folds
 
@@ -98,6 +99,7 @@ def _prepare(section: EncodingSection, job: Job, *, folds: list[Fold] | None = N
     else:
         prepare = partial(of_volumes, events=job.events)
     given = prepare(section, table, matrix, features, shuffler=shuffler, where=where)
+    job.notes.extend(note for note in fold_notes(section, given) if note not in job.notes)
     layers = [name for name in given.features if name not in given.lags]
     targets, spaces = targets_of(section, layers)
     targets |= {name: [name] for name in given.lags}
