@@ -255,3 +255,13 @@ def config_of(section: DinoFit) -> DINOv3ViTConfig:
         # Positions aren't jittered: what torch draws for it wouldn't follow from the step.
         pos_embed_rescale=None,
     )
+
+
+def build(section: DinoFit) -> Distillation:
+    """Return an untrained network; its weights are drawn from torch's generator.
+
+    What a pretraining asks of it: ``forward(views, done)`` gives the loss and what to watch,
+    ``follow(done)`` comes after each step, ``groups(rate)`` and ``hold(optimizer, done)`` are for
+    the optimizer, and ``teacher`` has the ``backbone`` that is kept, and ``tokens(pixels)``.
+    """
+    return Distillation(section)

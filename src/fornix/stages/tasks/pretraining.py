@@ -119,7 +119,7 @@ def pretrain(
     """
     module = importlib.import_module(f"fornix.models.{section.kind}")
     with seeded(about.seed, "fit", section.kind, "weights"):
-        network: Any = module.Distillation(section)
+        network: Any = module.build(section)
     kinds, total = kinds_of(section), section.training.steps
 
     def step(model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor | float]]:
