@@ -63,9 +63,9 @@ def _maps(tables: dict[str, pd.DataFrame], n_subjects: int, *, in_time: bool) ->
     for axis, (model, table) in zip(axes, tables.items(), strict=True):
         values = table.to_numpy(dtype=float)
         names = [str(name).partition("/")[2] for name in table.index]
-        ends = (
-            _ends(table.columns.to_numpy(dtype=float)) if in_time else (-0.5, values.shape[1] - 0.5)
-        )
+        ends = (-0.5, values.shape[1] - 0.5)
+        if in_time:
+            ends = _ends(table.columns.to_numpy(dtype=float))
         image = axis.imshow(
             values, aspect="auto", origin="lower", vmin=low, vmax=high, cmap="viridis",
             interpolation="nearest", extent=(*ends, -0.5, len(values) - 0.5),

@@ -149,9 +149,8 @@ def _venn(axis: Axes, first: float, second: float, shared: float, whole: float) 
     # Below, where they don't lie on one another however small the areas are.
     inks, values = (PALETTE[0], INK, PALETTE[1]), (first, shared, second)
     for x, value, ink in zip((0.25, 0.5, 0.75), values, inks, strict=True):
-        axis.text(
-            x, 0.02, number(float(value), 3), transform=axis.transAxes, ha="center", color=ink
-        )
+        text = number(float(value), 3)
+        axis.text(x, 0.02, text, transform=axis.transAxes, ha="center", color=ink)
     reach = 1.25 * 2 * float(np.sqrt(max(whole, 1e-12) / np.pi))
     axis.set_xlim(-reach, reach)
     axis.set_ylim(-0.6 * reach, 0.6 * reach)

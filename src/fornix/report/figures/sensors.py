@@ -119,8 +119,9 @@ def _topography(axis: Any, here: pd.DataFrame, limit: float) -> Any:
         dict(zip(names, places, strict=True)), coord_frame="head"
     )
     info.set_montage(montage, verbose="error")
+    beyond = "head" if len(names) >= MANY else "local"
     image, _ = mne.viz.plot_topomap(
         here["value"].to_numpy(), info, axes=axis, show=False, cmap="RdBu_r", contours=0,
-        vlim=(-limit, limit), sphere=sphere(places), extrapolate="head" if len(names) >= MANY else "local",
+        vlim=(-limit, limit), sphere=sphere(places), extrapolate=beyond,
     )  # fmt: skip
     return image

@@ -116,15 +116,8 @@ def _circles(axis: Axes, row: pd.Series[float]) -> None:
         middle = centres[["abc".index(letter) for letter in part]].mean(0)
         # A part of one space is outwards of its circle's centre; one of two, between the two.
         place = {1: 1.1, 2: 1.2, 3: 0.0}[len(part)] * middle
-        axis.text(
-            place[0],
-            place[1],
-            number(float(row[part]), 3),
-            ha="center",
-            va="center",
-            color=INK,
-            fontsize=8.5,
-        )
+        text = number(float(row[part]), 3)
+        axis.text(place[0], place[1], text, ha="center", va="center", color=INK, fontsize=8.5)
     axis.set_xlim(-2.1, 2.1)
     axis.set_ylim(-1.75, 1.45)
     axis.set_aspect("equal")
