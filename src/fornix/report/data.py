@@ -58,6 +58,8 @@ def _dataset(material: Material, name: str) -> DatasetFacts:
     stimuli = artifact.table("stimuli")
     described = artifact.json("dataset.json")
     title = str(described.get("Name", ""))
+    if described.get("kind") == "stimuli":  # nobody was measured
+        return DatasetFacts(name, title, [("stimuli", f"{len(stimuli):,}")], None)
     facts = [("subjects", f"{recordings['subject'].nunique():,}")]
     sessions = recordings.dropna(subset=["session"])
     if len(sessions):
