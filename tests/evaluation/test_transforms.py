@@ -30,6 +30,12 @@ def test_equal_bounds_tell_neighbours_from_others():
     assert np.array_equal(found == 0, rdm() <= np.quantile(rdm(), 0.5))
 
 
+def test_a_model_of_two_values_keeps_them_apart():
+    binary = np.array([0.0, 0, 1, 1, 1, 1])[:, None]
+    for bounds in ((0.5, 0.5), (0.2, 0.2), (0.1, 0.9), (0.4, 0.6)):
+        assert np.array_equal(geotopological(binary, *bounds), binary)
+
+
 def test_each_matrix_has_its_own_quantiles():
     both = np.stack([rdm(), 100 + rdm(seed=1)], axis=1)
     found = geotopological(both, 0.2, 0.6)

@@ -12,14 +12,16 @@ from pydantic.fields import FieldInfo
 from fornix.study.scores import Evaluation
 from fornix.study.study import Study
 
-UNITS = re.compile(r"\b(s|Hz|mm|MB|µV|pixels|cycles/pixel|deg|dB|tokens|bins)\b|units of|share of")
+UNITS = re.compile(
+    r"\b(s|Hz|mm|MB|µV|fT|pixels|cycles/pixel|deg|dB|tokens|bins)\b|units of|share of"
+)
 """A unit as a word of its own: ``cut-off, Hz``, ``share of variance``."""
 
 PURE_NUMBERS = {
     # seeds and names of things that are counted in themselves
     "seed", "permutations", "batch_size", "parts", "inner_splits", "grid", "threads",
     "layers", "ranks", "k", "epochs", "resample", "directions", "pca", "lobes", "context",
-    "degree", "layer",
+    "degree", "layer", "devices", "l1_ratio", "smallest", "most_hours",
     # sizes of a network and lengths of a training
     "steps", "checkpoints", "width", "depth", "heads", "hidden", "registers", "prototypes",
     "head_width", "bottleneck", "patience", "resamples", "hierarchy",

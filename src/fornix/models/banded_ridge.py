@@ -13,10 +13,10 @@ from sklearn.metrics.pairwise import linear_kernel, polynomial_kernel, rbf_kerne
 
 from fornix.errors import FornixError, did_you_mean
 from fornix.models.interface import Context, EncodingData, Predictions
-from fornix.models.ridge import MEMORY_SHARE, principal_axes
+from fornix.models.ridge import principal_axes
 from fornix.progress import track
 from fornix.seeds import generator
-from fornix.solvers.backend import choose_backend
+from fornix.solvers.backend import choose_backend, working_memory
 from fornix.solvers.banded import BandedSolution, dirichlet, solve, work
 from fornix.solvers.panels import Matrix, moments, scaled
 from fornix.solvers.spaces import Features, Floats, Kernels
@@ -136,12 +136,13 @@ class Target:
         (n, t), n_fits = data.responses.shape, len(data.folds) + 1
         ahead = n_fits * work(n, data.width(target), t, section.inner_splits, len(candidates))
         low, high, count = section.alphas
+        backend = choose_backend(context.resources, ahead)
         solver = partial(
             solve,
             alphas=np.logspace(low, high, count),
             n_steps=section.n_steps,
-            backend=choose_backend(context.resources, ahead),
-            memory=int(MEMORY_SHARE * 1e6 * context.resources.memory_mb),
+            backend=backend,
+            memory=working_memory(backend, context.resources),
             what=f"banded ridge: candidates for {target}",
         )
         return cls(section, spaces, data.responses, candidates, solver)

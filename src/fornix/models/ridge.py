@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA
 
 from fornix.models.interface import Context, EncodingData, Predictions
 from fornix.progress import track
-from fornix.solvers.backend import Backend, choose_backend
+from fornix.solvers.backend import Backend, choose_backend, working_memory
 from fornix.solvers.panels import Matrix, moments, scaled
 from fornix.solvers.ridge import MEMORY, Solution, solve, work
 
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 EXACT_PCA = 2000
 """Samples or features up to which components are exact; beyond, they are randomised."""
-
-MEMORY_SHARE = 0.25
-"""Of a job's memory, what the solver takes for its working arrays."""
 
 
 def fit(section: RidgeFit, data: EncodingData, context: Context) -> Predictions:
@@ -43,12 +40,13 @@ def fit(section: RidgeFit, data: EncodingData, context: Context) -> Predictions:
     everything = np.arange(len(Y))
     sizes = [data.width(target) for target in data.targets]
     ahead = sum(work(len(Y), p, Y.shape[1], n_folds) for p in sizes) * (len(data.folds) + 1)
+    backend = choose_backend(context.resources, ahead)
     settings = partial(
         fit_standardised,
         alphas=np.logspace(low, high, count),
         n_components=section.pca,
-        backend=choose_backend(context.resources, ahead),
-        memory=int(MEMORY_SHARE * 1e6 * context.resources.memory_mb),
+        backend=backend,
+        memory=working_memory(backend, context.resources),
     )
     found = Predictions()
     for target in track(list(data.targets), "ridge: layers"):

@@ -12,6 +12,7 @@ from fornix.study.responses import (
     EegResponses,
     FmriResponses,
     FmriSamples,
+    MegResponses,
     Responses,
     TimeseriesResponses,
 )
@@ -64,18 +65,33 @@ def responses(one: Responses) -> str:
         return f"BOLD of {one.dataset}, {_cleaned(one, smoothed)}; {_samples(one.samples)}."
     if isinstance(one, TimeseriesResponses):
         return f"time courses of regions of {one.dataset}, {_cleaned(one)}; every volume a sample."
-    if isinstance(one, EegResponses):
+    if isinstance(one, EegResponses | MegResponses):
         band = f"{one.l_freq or 0:g} to {one.h_freq:g} Hz" if one.h_freq else "unfiltered"
         base = "no baseline correction"
         if one.baseline is not None:
             start, end = ("edge" if v is None else f"{v:g} s" for v in one.baseline)
             base = f"baseline {start} to {end}"
-        reject = f", peak-to-peak under {one.reject:g} µV" if one.reject else ""
         return (
-            f"EEG of {one.dataset}, {band}, epochs from {one.tmin:g} to {one.tmax:g} s, {base}, "
-            f"{one.scale} scaling{reject}."
+            f"{one.kind.upper()} of {one.dataset}, {band}, epochs from {one.tmin:g} to "
+            f"{one.tmax:g} s, {base}, {one.scale} scaling{_rejection(one)}{_whitening(one)}."
         )
     return f"the dissimilarity matrices of {one.dataset}, as they were measured."
+
+
+def _rejection(one: EegResponses | MegResponses) -> str:
+    if not one.reject:
+        return ""
+    units = {"mag": "fT", "grad": "fT/cm"}
+    limits = (
+        [f"{limit:g} {units[kind]}" for kind, limit in one.reject.items()]
+        if isinstance(one, MegResponses)
+        else [f"{one.reject:g} µV"]
+    )
+    return f", peak-to-peak under {joined(limits)}"
+
+
+def _whitening(one: EegResponses | MegResponses) -> str:
+    return ", whitened by the noise of single trials" if one.whiten == "mvnn" else ""
 
 
 def _cleaned(one: Cleaning, before: str = "") -> str:

@@ -45,6 +45,12 @@ METRICS = {
     "explained_variance": "explained variance",
     "l0": "latents on at once",
     "dead_fraction": "share of dead latents",
+    "encoding_half_time": "half-time of the encoding score (steps)",
+    "spatial_half_time": "half-time of the spatial score (steps)",
+    "temporal_half_time": "half-time of the temporal score (steps)",
+    "half_time_order": "order of half-times along the hierarchy",
+    "eta_squared": "partial eta squared",
+    "factor_change": "change from first to last level",
     "centre_correlation": "correlation of centres",
     "centroid_norm": "nuclear norm of centroids",
 }

@@ -19,7 +19,12 @@ from fornix.study.compute import Compute
 from fornix.study.scores import Evaluation
 from fornix.training.samples import plain_text, sample_table, stack_units
 
-PARTS = {"encoding": "predictions", "decoding": "predictions", "rsa": "rdms"}
+PARTS = {
+    "encoding": "predictions",
+    "decoding": "predictions",
+    "rsa": "rdms",
+    "identification": "rdms",
+}
 """Part of the fit's artifact that each task is judged on."""
 
 
@@ -66,7 +71,8 @@ def run(
         digests = {n: one.digests("responses.zarr") for n, one in responses.items()}
         read |= {f"responses/{name}": digest for name, digest in digests.items()}
     # A fit's own settings may say how it is judged, and say nothing about what it is made from.
-    judged = {k: v for k, v in section.fit.identity().items() if k not in ("responses", "features")}
+    names_of = ("responses", "features")
+    judged = {k: v for k, v in section.fit.identity().items() if k not in names_of}
     settings = {"task": task, "fit": judged, "scores": section.scores.identity()}
     recipe = Recipe("evaluate", settings | {"seed": seed}, read)
     if adopt(target, recipe):

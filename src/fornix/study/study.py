@@ -143,12 +143,15 @@ class Study(Section):
 
     @model_validator(mode="after")
     def _factors_are_crossed(self) -> Study:
-        for name, fit in self.brain_fits.items():
+        problems, crossed = [], False
+        for name, fit in self.brain_fits.items() if self.scores.factors else ():
             try:
-                self.scores.cells(fit.reads())
+                crossed |= bool(self.scores.cells(fit.reads()))
             except ValueError as error:
-                msg = f"{error}, in the features of the fit '{name}'"
-                raise UnknownNameError(msg, ("scores", "factors")) from None
+                problems.append(f"{error}, in the features of the fit '{name}'")
+        if self.scores.factors and not crossed:  # a fit of some of the models is nothing wrong
+            msg = problems[0] if problems else "factors: no fit has features of these names"
+            raise UnknownNameError(msg, ("scores", "factors"))
         for name in self.scores.trajectories:
             known = {one.rpartition("_")[0] for one in self.features if one[-1].isdigit()}
             _known("family of checkpoints", name, dict.fromkeys(known), "scores", "trajectories")
