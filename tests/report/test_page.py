@@ -34,8 +34,13 @@ class Reader(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def html(inputs, study_of):
-    return render(Material(study_of(), inputs))
+def made(inputs, study_of):
+    return make(Material(study_of(), inputs))
+
+
+@pytest.fixture(scope="module")
+def html(made):
+    return made.html
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +114,8 @@ def test_a_browser_is_told_to_run_and_load_nothing(html):
     assert "default-src 'none'" in html
 
 
-def test_every_figure_is_a_file_too(html, page, inputs, study_of):
-    files = make(Material(study_of(), inputs)).files
+def test_every_figure_is_a_file_too(made, html, page):
+    files = made.files
     links = [one for one in page.sources if one.startswith("figures/")]
     assert sorted(links) == sorted(files)
     assert len(files) == len(page.alts)
