@@ -31,7 +31,7 @@ studies: $(VENV)/.ready
 
 test: $(VENV)/.ready-dev
 	@echo "fornix: running the tests"
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered $(TESTS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered $(TESTS)
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .

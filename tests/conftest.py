@@ -22,6 +22,12 @@ if not REAL_DATA.is_absolute():
     REAL_DATA = PROJECT / REAL_DATA
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take long, so that no worker waits for them at the end."""
+    long = {item.path for item in items if item.get_closest_marker("long")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture(scope="session")
 def real_data():
     """Return the folder of one real dataset, or skip with the reason."""

@@ -74,7 +74,7 @@ def test_the_version_is_said(fornix):
         ((), "the following arguments are required: COMMAND"),
         (("fti",), "invalid choice: 'fti'"),
         (("check",), "required: STUDY"),
-        (("fit", "study.yaml", "encoding"), "required: --subject"),
+        (("preprocess", "study.yaml", "betas"), "required: --subject"),
         (("report", "study.yaml", "small", "--subject", "01"), "unrecognized arguments"),
     ],
 )

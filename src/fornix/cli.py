@@ -77,7 +77,8 @@ def parser() -> argparse.ArgumentParser:
             stage = with_study(name, text, more)
             stage.add_argument("name", metavar="NAME", help="name in the study's section")
         if name in ("preprocess", "fit"):
-            stage.add_argument("--subject", required=True, help="label, without 'sub-'")
+            needed = name == "preprocess"  # a fit may be of a cohort
+            stage.add_argument("--subject", required=needed, help="label, without 'sub-'")
         stage.set_defaults(run=_stage, stage=name)
     small = command(
         "studies",

@@ -14,6 +14,7 @@ from scipy.stats import pearsonr
 
 from fornix.features.gabor import energy, filter_bank
 from fornix.simulate import shapes
+from fornix.simulate.bold import series
 from fornix.simulate.drawing import draw_all
 from fornix.simulate.layers import layer
 from fornix.store.digests import part_digest
@@ -47,7 +48,7 @@ def betas(folder, subject, repetition_time=2.0):
         data = np.asarray(image.dataobj)[labels > 0].T
         events = pd.read_csv(str(path).replace("_bold.nii.gz", "_events.tsv"), sep="\t")
         one = np.eye(len(events))
-        design = shapes.series(one, events["onset"].to_numpy(), 2.0, len(data), repetition_time)
+        design = series(one, events["onset"].to_numpy(), 2.0, len(data), repetition_time)
         time = np.linspace(-1, 1, len(data))[:, None]
         nuisance = np.hstack([np.ones_like(time), time, np.cos(np.pi * time)])
         fit = np.linalg.lstsq(np.hstack([design, nuisance]), data, rcond=None)[0]

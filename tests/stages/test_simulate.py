@@ -6,7 +6,7 @@ from fornix.stages import simulate
 from fornix.store import Target, open_artifact
 from fornix.study.compute import Compute
 from fornix.study.datasets import SimulatedDataset
-from fornix.study.worlds.shapes import CONTROL
+from fornix.study.worlds.pictures import CONTROL
 
 WORLD = {"name": "shapes", "n_subjects": 1, "n_sessions": 1, "n_runs": 1, "n_images": 16}
 

@@ -12,7 +12,7 @@ import pytest
 from builders import write_brainvision, write_description, write_image, write_tsv
 from fornix.seeds import generator
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("studies")]
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

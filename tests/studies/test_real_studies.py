@@ -9,7 +9,7 @@ import pytest
 
 from fornix.evaluation.table import COLUMNS
 
-pytestmark = [pytest.mark.real, pytest.mark.long, pytest.mark.xdist_group("studies")]
+pytestmark = [pytest.mark.real, pytest.mark.long]
 
 
 def pick(scores, **values):

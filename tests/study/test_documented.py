@@ -19,8 +19,10 @@ PURE_NUMBERS = {
     # seeds and names of things that are counted in themselves
     "seed", "permutations", "batch_size", "parts", "inner_splits", "grid", "threads",
     "layers", "ranks", "k", "epochs", "resample", "directions", "pca", "lobes", "context",
+    "steps", "patience", "resamples", "width", "heads", "hidden", "depth", "layer",
     # probabilities, exponents, strengths
     "alpha", "alphas", "confidence", "power", "regularization", "l1", "learning_rate",
+    "weight_decay", "clip",
 }  # fmt: skip
 """Numeric settings without a unit; counts (``n_*``) needn't be listed."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("finished")]
+pytestmark = pytest.mark.long
 
 KILLS = 3
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("finished")]
+pytestmark = pytest.mark.long
 
 SUBJECTS = ("sub-01", "sub-02")
 

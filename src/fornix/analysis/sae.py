@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fornix.analysis.material import Analysed, Material, score
+from fornix.devices import settings, torch_device
 from fornix.errors import FornixError
-from fornix.features.devices import settings, torch_device
 from fornix.progress import track
 from fornix.seeds import generator
 from fornix.study.analyses import Sae

@@ -14,7 +14,7 @@ from fornix.dag.graph import Graph
 from fornix.errors import FornixError, did_you_mean
 from fornix.study.base import digest_of
 from fornix.study.fits.classifier import ClassifierFit
-from fornix.study.fits.ridge import RidgeFit
+from fornix.study.fits.encoding import EncodingSection
 from fornix.study.fits.rsa import RsaFit
 from fornix.study.responses import RdmResponses
 
@@ -125,7 +125,7 @@ def _check_responses(graph: Graph, name: str, index: Index) -> Iterator[str]:
 
 
 def _check_folds(
-    fit: ClassifierFit | RidgeFit, samples: pd.DataFrame, seed: int, where: str
+    fit: ClassifierFit | EncodingSection, samples: pd.DataFrame, seed: int, where: str
 ) -> None:
     from fornix.training.splits import plan_folds
 

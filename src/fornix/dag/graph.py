@@ -249,18 +249,18 @@ class Graph:
             needs=needs,
             above=above,
             roots={"root": self.root(section.dataset)},
-            contents=self._weights(section, name),
+            contents=self._weights(section, f"features.{name}"),
             modules=(f"fornix.features.{section.kind}",),
         )
 
-    def _weights(self, section: Features, name: str) -> tuple[tuple[str, str], ...]:
+    def _weights(self, section: Section, where: str) -> tuple[tuple[str, str], ...]:
         """Return the digests of the local files that a section names."""
         found = []
         for key in ("model", "weights"):
             written = getattr(section, key, None)
             if not isinstance(written, str):
                 continue
-            path = self._package(written) or expand(written, where=f"features.{name}.{key}")
+            path = self._package(written) or expand(written, where=f"{where}.{key}")
             if path.is_dir():
                 found.append((f"{key}:{path.name}", self._listing(path).digest[:12]))
             elif path.is_file():  # and what lies beside it under its name, such as net.onnx_data
@@ -284,21 +284,28 @@ class Graph:
 
     def _fit(self, name: str) -> None:
         section = self.study.fits[name]
-        used = {f"features/{one}": one for one in getattr(section, "features", [])}
+        used = {f"features/{one}": one for one in section.reads()}
         features = {key: self.find("features", one) for key, one in used.items()}
-        needs: dict[str, Job] = {}
-        for responses in list(self.of("preprocess", section.responses)):
-            fit = self._job(
+        modules = (f"fornix.stages.tasks.{section.task}", f"fornix.models.{section.kind}")
+        responses = {str(one.subject): one for one in self.of("preprocess", section.responses)}
+        cohort = section.scope == "cohort"
+        whole = {f"responses/{subject}": one for subject, one in responses.items()}
+        groups = {None: whole} if cohort else {s: {"responses": r} for s, r in responses.items()}
+        fits = {
+            subject: self._job(
                 "fit",
                 name,
                 section,
-                needs={"responses": responses, **features},
-                subject=responses.subject,
+                needs={**mine, **features},
+                subject=subject,
                 seed=self.study.seed,
-                modules=(f"fornix.stages.tasks.{section.task}", f"fornix.models.{section.kind}"),
+                contents=self._weights(section, f"fits.{name}"),
+                modules=modules,
             )
-            needs[f"fit/{fit.subject}"] = fit
-            needs[f"responses/{fit.subject}"] = responses
+            for subject, mine in groups.items()
+            if mine
+        }
+        needs = whole | {f"fit/{one}": fits[None if cohort else one] for one in responses}
         self._job(
             "evaluate",
             name,
@@ -331,11 +338,18 @@ class Graph:
             "analyse": "analyses/{name}",
         }
         needs = {
-            keys[job.stage].format(name=job.name, subject=job.subject): job
+            keys[job.stage].format(name=job.name, subject=subject): job
             for job in self.jobs.values()
             if job.stage in keys and "." not in job.name  # parts are in the whole
+            for subject in self._whose(job)
         }
         self._job("report", self.label, self.study, needs=needs, seed=self.study.seed)
+
+    def _whose(self, job: Job) -> list[str | None]:
+        """Return the subjects that a job is about: a cohort's fit is a fit of each of them."""
+        if job.stage != "fit" or job.subject is not None:
+            return [job.subject]
+        return [key.partition("/")[2] for key in job.needs if key.startswith("responses/")]
 
 
 def _identity(section: Section) -> dict[str, Any]:

@@ -56,9 +56,9 @@ class Workflow:
 
     def inputs(self, stage: str) -> Callable[[Any], list[str]]:
         """Return the input function of a stage's rule."""
-        return lambda wildcards: [
-            str(job.manifest) for job in self._job(stage, wildcards).needs.values()
-        ]
+        return lambda wildcards: list(
+            dict.fromkeys(str(job.manifest) for job in self._job(stage, wildcards).needs.values())
+        )
 
     def params(self, stage: str) -> dict[str, Callable[[Any], str]]:
         """Return the params of a stage's rule: what to run, and what Snakemake compares."""

@@ -26,6 +26,7 @@ from fornix.study.claims import (
     Greater,
     Near,
     ScoreSelect,
+    Tie,
     Trend,
 )
 
@@ -215,6 +216,38 @@ def _near(claim: Near, scores: pd.DataFrame, intervals: object) -> tuple[bool, s
 
 
 def _greater(claim: Greater, scores: pd.DataFrame, intervals: object) -> tuple[bool, str, int]:
+    pairs, n_rows = _pairs(claim, scores)
+    difference = pairs["one"] - pairs["other"]
+    wins = int((difference > claim.by).sum())
+    margin = f" by more than {claim.by:g}" if claim.by else ""
+    numbers = f"{_list(pairs['one'])} against {_list(pairs['other'])}; "
+    numbers += f"greater{margin} in {wins} of {len(pairs)}"
+    holds = wins == len(pairs)
+    if len(pairs) >= MANY:
+        t = stats.ttest_1samp(difference, claim.by, alternative="greater")
+        numbers += f"; paired t({len(pairs) - 1}) = {t.statistic:.2f}, {_p(t.pvalue)}"
+        holds = bool(t.pvalue < claim.alpha)
+    return holds, numbers, n_rows
+
+
+def _tie(claim: Tie, scores: pd.DataFrame, intervals: object) -> tuple[bool, str, int]:
+    pairs, n_rows = _pairs(claim, scores)
+    difference = pairs["one"] - pairs["other"]
+    close = int((difference.abs() < claim.within).sum())
+    numbers = f"{_list(pairs['one'])} against {_list(pairs['other'])}; mean difference "
+    numbers += f"{difference.mean():+.3f}, within {claim.within:g} in {close} of {len(pairs)}"
+    holds = close == len(pairs)
+    if len(pairs) >= MANY:
+        above = stats.ttest_1samp(difference, -claim.within, alternative="greater")
+        below = stats.ttest_1samp(difference, claim.within, alternative="less")
+        p = max(float(above.pvalue), float(below.pvalue))
+        numbers += f"; equivalence {_p(p)}"
+        holds = p < claim.alpha
+    return holds, numbers, n_rows
+
+
+def _pairs(claim: Greater | Tie, scores: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Return both numbers of every subject that has both, and how many rows they rest on."""
     first, second = select(scores, claim.scores), select(scores, claim.than)
     pairs = pd.concat(
         [_by_subject(first, claim.scores), _by_subject(second, claim.than)],
@@ -225,15 +258,7 @@ def _greater(claim: Greater, scores: pd.DataFrame, intervals: object) -> tuple[b
     if pairs.empty:
         msg = "the two fits have no subject in common"
         raise _Untestable(msg)
-    wins = int((pairs["one"] > pairs["other"]).sum())
-    numbers = f"{_list(pairs['one'])} against {_list(pairs['other'])}; "
-    numbers += f"greater in {wins} of {len(pairs)}"
-    holds = wins == len(pairs)
-    if len(pairs) >= MANY:
-        t = stats.ttest_rel(pairs["one"], pairs["other"], alternative="greater")
-        numbers += f"; paired t({len(pairs) - 1}) = {t.statistic:.2f}, {_p(t.pvalue)}"
-        holds = bool(t.pvalue < claim.alpha)
-    return holds, numbers, len(first) + len(second)
+    return pairs, len(first) + len(second)
 
 
 def _best(claim: Best, scores: pd.DataFrame, intervals: object) -> tuple[bool, str, int]:
@@ -287,6 +312,7 @@ _TESTS: dict[type[Any], Callable[..., tuple[bool, str, int]]] = {
     AtLeast: _at_least,
     Near: _near,
     Greater: _greater,
+    Tie: _tie,
     Best: _best,
     Trend: _trend,
 }

@@ -13,6 +13,9 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from fornix.evaluation.attention import HOW as HOW_ATTENTION
+from fornix.evaluation.attention import METRIC as ATTENTION_HIT
+from fornix.evaluation.attention import attention_rows
 from fornix.evaluation.ceilings import NoiseCeiling, noise_ceiling, split_half
 from fornix.evaluation.metrics import Floats, folds_are_large, held_out_correlation
 from fornix.evaluation.permutation import circular_shifts, permutations_within
@@ -66,6 +69,7 @@ def evaluate(
             ceiling = _ceiling(one, samples, found.notes)
             share = ceiling.share
         found.rows += _rows(one, share, found.notes)
+        found.rows += attention_rows(subject, one.fit, section.scores, one.rng("attention"))
         found.maps[subject] = _maps(one, share)
         if group:
             group.add(one)
@@ -78,6 +82,8 @@ def evaluate(
         found.how |= _HOW_TOGETHER
     if any(row["metric"] == "unique_r2" for row in found.rows):
         found.how |= _HOW_UNIQUE
+    if any(row["metric"] == ATTENTION_HIT for row in found.rows):
+        found.how |= HOW_ATTENTION
     found.facts["ceilings"] = ceilings
     return found
 

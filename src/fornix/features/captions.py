@@ -17,10 +17,10 @@ from typing import Any
 import pandas as pd
 import torch
 
+from fornix.devices import settings, torch_device
 from fornix.errors import FornixError
 from fornix.features import hub
 from fornix.features.checkpoints import load_model, quiet
-from fornix.features.devices import settings, torch_device
 from fornix.features.extractor import Context
 from fornix.features.modality import only_modality
 from fornix.features.prompt_inputs import Prompted, load_processor

@@ -23,10 +23,10 @@ from typing import Any
 import pandas as pd
 import torch
 
+from fornix.devices import settings, torch_device
 from fornix.errors import FornixError
 from fornix.features import hub
 from fornix.features.checkpoints import Loaded, load_model
-from fornix.features.devices import settings, torch_device
 from fornix.features.extractor import Context
 from fornix.features.forward import TorchExtractor
 from fornix.features.inputs import modality_of, prepare_inputs

@@ -105,7 +105,7 @@ def _layers(module: Any, section: Any, folder: Path) -> dict[str, list[Layer]]:
 
 def _probed(module: Any, section: Any, rows: Any, context: Context) -> dict[str, list[Layer]]:
     if hasattr(module, "build_network"):
-        from fornix.features.devices import settings, torch_device
+        from fornix.devices import settings, torch_device
         from fornix.features.forward import probe
 
         device = torch_device(context.resources)

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from fornix.devices import settings
 from fornix.errors import FornixError
 from fornix.features.available import available
-from fornix.features.devices import settings
 from fornix.features.extractor import Context
 from fornix.features.forward import TorchExtractor
 from fornix.features.images import BACKGROUND, load_image

@@ -23,7 +23,8 @@ def open_extractor(
 ) -> Iterator[Batched]:
     """Give the layer ``pixels``: grey or colour values from 0 (black) to 1 (white).
 
-    Rows are float32 (row * column [* channel]), in that order.
+    Rows are float32 (row * column [* channel]), in that order; with ``grid`` they are (row,
+    column, channel).
 
     Raises
     ------
@@ -34,9 +35,13 @@ def open_extractor(
     require(rows, "image", what="pixels", where=WHERE)
     mode: Mode = "RGB" if section.colour else "L"
 
+    channels = 3 if section.colour else 1
+    shape: tuple[int, ...] = (section.size**2 * channels,)
+    if section.grid:
+        shape = (section.size, section.size, channels)
+
     def compute(some: pd.DataFrame) -> Layers:
         images = squares(some, context, mode=mode, side=section.size)
-        return {layer: images.reshape(len(images), -1)}
+        return {layer: images.reshape(len(images), *shape)}
 
-    size = section.size**2 * (3 if section.colour else 1)
-    yield Batched({layer: (size,)}, compute, BATCH, context)
+    yield Batched({layer: shape}, compute, BATCH, context)

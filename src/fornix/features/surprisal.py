@@ -23,10 +23,10 @@ import torch
 import transformers
 from numpy.typing import NDArray
 
+from fornix.devices import settings, torch_device
 from fornix.errors import FornixError
 from fornix.features import hub
 from fornix.features.checkpoints import build_config, load_model, quiet
-from fornix.features.devices import settings, torch_device
 from fornix.features.extractor import Context, Layers
 from fornix.features.layers import select_layers
 from fornix.features.modality import only_modality

@@ -17,8 +17,8 @@ from typing import Any
 import pandas as pd
 import torch
 
+from fornix.devices import settings, torch_device
 from fornix.errors import FornixError, did_you_mean
-from fornix.features.devices import settings, torch_device
 from fornix.features.extractor import Context
 from fornix.features.forward import TorchExtractor
 from fornix.features.modality import require

@@ -95,6 +95,26 @@ class Context:
 
 
 @dataclass
+class Attention:
+    """Where a model looked in the held-out stimuli.
+
+    Attributes
+    ----------
+    maps
+        float32 (sample, region, token), each with a sum of 1.
+    rows, columns
+        How the tokens lie.
+    regions
+        Names of the regions.
+    """
+
+    maps: NDArray[np.float32]
+    rows: int
+    columns: int
+    regions: list[str] = field(default_factory=list)
+
+
+@dataclass
 class Predictions:
     """What an encoding model hands back.
 
@@ -107,9 +127,16 @@ class Predictions:
     weights
         Name -> array: the model refitted on all samples. For linear models ``<target>/coef``
         (feature, unit), ``/intercept`` (unit,) and ``/alpha`` (unit,), so that
-        x @ coef + intercept predicts.
+        x @ coef + intercept predicts. For networks ``<target>/<fold>/<number>/<parameter>``.
+    attention
+        Target -> where the model looked, for models that look somewhere.
+    logs
+        Logs of trainings (:mod:`fornix.training.log`), with the columns ``target``, ``fold`` and
+        ``network``.
     """
 
     predicted: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     alpha: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     weights: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    attention: dict[str, Attention] = field(default_factory=dict)
+    logs: list[pd.DataFrame] = field(default_factory=list)

@@ -184,7 +184,7 @@ def _all_remarks(material: Material) -> Iterator[Remark]:
         attributes = material.artifact(key).dataset("features").attrs
         for text in _listed(attributes.get("notes")):
             yield Remark("note", key, str(text))
-    for key in material.keys("fit/"):
+    for key in material.once(material.keys("fit/")):
         for text in material.artifact(key).json("fit.json").get("notes", []):
             yield Remark("note", f"fit {key.split('/')[1]} sub-{key.split('/')[2]}", str(text))
     for key in material.keys("scores/"):

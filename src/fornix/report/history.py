@@ -79,7 +79,7 @@ def nodes(material: Material) -> list[Node]:
         boxes.append(Node(f"features/{name}", 2, name, detail, "features", needs))
     for name, fit in study.fits.items():
         needs = [f"responses/{fit.responses}"]
-        needs += [f"features/{one}" for one in getattr(fit, "features", [])]
+        needs += [f"features/{one}" for one in fit.reads()]
         kind = "control" if fit.shuffle else "fit"
         detail = f"{fit.kind}, {_cost(material, f'fit/{name}/')}"
         boxes.append(Node(f"fit/{name}", 3, name, detail, kind, needs))
@@ -99,7 +99,7 @@ def nodes(material: Material) -> list[Node]:
 def _cost(material: Material, prefix: str) -> str:
     """Return ``3 jobs, 12.0 s`` of the input of this name, or of those below it."""
     keys = material.keys(prefix) if prefix.endswith("/") else [prefix]
-    found = [key for key in keys if key in material.inputs]
+    found = material.once(key for key in keys if key in material.inputs)
     walls = [material.artifact(key).manifest["provenance"]["wall_s"] for key in found]
     jobs = f"{len(found)} jobs, " if len(found) > 1 else ""
     return jobs + words.seconds(float(sum(walls)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -49,8 +49,15 @@ class Material:
 
     @property
     def artifacts(self) -> list[str]:
-        """The inputs that are artifacts: all but the study file."""
-        return [key for key in self.inputs if key != "study"]
+        """The inputs that are artifacts, each once: all but the study file."""
+        return self.once([key for key in self.inputs if key != "study"])
+
+    def once(self, keys: Iterable[str]) -> list[str]:
+        """Return the first key of each artifact: a cohort's fit is that of every subject."""
+        found: dict[Path, str] = {}
+        for key in keys:
+            found.setdefault(self.inputs[key], key)
+        return list(found.values())
 
     @cached_property
     def fits(self) -> list[str]:

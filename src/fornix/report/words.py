@@ -15,6 +15,7 @@ METRICS = {
     "r2": "R²",
     "accuracy": "accuracy",
     "auc": "area under the ROC curve",
+    "attention_hit": "attention on the object",
     "spearman_rho": f"Spearman's {RHO}",
     "noise_ceiling_lower": "noise ceiling, lower bound",
     "noise_ceiling_upper": "noise ceiling, upper bound",

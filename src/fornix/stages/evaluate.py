@@ -53,7 +53,8 @@ def run(
     part = PARTS[task]
     names = [key.removeprefix("fit/") for key in inputs if key.startswith("fit/")]
     fits = {name: open_artifact(inputs[f"fit/{name}"]) for name in sorted(names)}
-    read = {f"fit/{name}": one.digests(f"{part}.zarr") for name, one in fits.items()}
+    own = {name: one.share(part, name) for name, one in fits.items()}
+    read = {f"fit/{name}": one.digests(f"{own[name]}.zarr") for name, one in fits.items()}
     responses = {}
     if task == "encoding" and section.scores.ceiling and not _continuous(fits):
         responses = {name: open_artifact(inputs[f"responses/{name}"]) for name in fits}
@@ -69,7 +70,7 @@ def run(
         return stack_units(dataset)[0], sample_table(dataset)["stimulus"].to_numpy()
 
     module = importlib.import_module(f"fornix.evaluation.{task}")
-    datasets = {name: plain_text(one.dataset(part)) for name, one in fits.items()}
+    datasets = {name: plain_text(one.dataset(own[name])) for name, one in fits.items()}
     fit_name = target.path.name.rpartition("-")[0] or target.path.name
     with create(target, recipe) as draft, threadpool_limits(resources.threads):
         found = module.evaluate(section, datasets, samples, seed=seed)
@@ -87,5 +88,6 @@ def run(
 def _continuous(fits: Mapping[str, Artifact]) -> bool:
     """Return whether samples are volumes: their ceilings come from the fits' own responses."""
     return all(
-        one.dataset("predictions").attrs.get("samples") == "volumes" for one in fits.values()
+        one.dataset(one.share("predictions", name)).attrs.get("samples") == "volumes"
+        for name, one in fits.items()
     )

@@ -1,23 +1,30 @@
-"""Fit: features and responses of one subject in, held-out predictions (or RDMs) out."""
+"""Fit: features and responses in, held-out predictions (or RDMs) out.
+
+Of one subject, or of all subjects by one model.
+"""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from safetensors.numpy import save_file
 from threadpoolctl import threadpool_limits
 
 from fornix.models.interface import Context
+from fornix.stages.scratch import scratch
 from fornix.stages.tasks.job import Fitted, Job
 from fornix.store.artifact import Recipe, Target, adopt, create, open_artifact
+from fornix.store.draft import Draft
 from fornix.study.compute import Compute
 from fornix.training.samples import plain_text
 
 if TYPE_CHECKING:
     from fornix.study.fits.union import Fit
+
+RESPONSES, EVENTS = "responses.zarr", "events.parquet"
 
 
 def run(
@@ -29,7 +36,7 @@ def run(
     subject: str | None = None,
     seed: int = 0,
 ) -> None:
-    """Fit one model to one subject.
+    """Fit one model to one subject, or to a cohort.
 
     Parameters
     ----------
@@ -37,47 +44,91 @@ def run(
         A section of ``fits``; its task names the module in ``fornix.stages.tasks``, and its
         kind the one in ``fornix.models``.
     inputs
-        ``responses``, and ``features/<name>`` for each name in the section.
+        ``responses`` (or ``responses/<subject>`` of every subject of a cohort), and
+        ``features/<name>`` for each name that the section reads.
     target
-        The artifact to make: ``predictions.zarr`` and ``weights.safetensors`` (or ``rdms.zarr``)
-        and ``fit.json``.
+        The artifact to make: ``predictions.zarr`` and ``weights.safetensors`` (or ``rdms.zarr``),
+        ``fit.json``, and what else a model has: ``attention.zarr``, ``training.parquet``. Parts
+        of a cohort's subjects are named ``predictions-<subject>.zarr`` and so on.
     resources
         Numeric threads.
     subject
-        Label without ``sub-``.
+        Label without ``sub-``; None for a cohort.
     seed
         The study's seed.
     """
-    responses = open_artifact(inputs["responses"])
-    names = list(getattr(section, "features", []))
+    cohort = section.scope == "cohort"
+    whose = {key.partition("/")[2] or subject or "": key for key in inputs if _is_responses(key)}
+    responses = {name: open_artifact(inputs[key]) for name, key in sorted(whose.items())}
+    names = section.reads()
     features = {name: open_artifact(inputs[f"features/{name}"]) for name in names}
     # Volumes come with the events by which features are aligned; trials carry their stimulus.
-    parts = [
-        name for name in ("responses.zarr", "events.parquet") if name in responses.manifest["parts"]
-    ]
-    read = {"responses": responses.digests(*parts)}
+    parts = {
+        name: [part for part in (RESPONSES, EVENTS) if part in one.manifest["parts"]]
+        for name, one in responses.items()
+    }
+    read = {whose[name]: one.digests(*parts[name]) for name, one in responses.items()}
     read |= {f"features/{name}": one.digests("features.zarr") for name, one in features.items()}
+    model = importlib.import_module(f"fornix.models.{section.kind}")
+    if hasattr(model, "fingerprint"):  # weights that it starts from
+        read["weights"] = model.fingerprint(section, seed)
     settings = {k: v for k, v in section.identity().items() if k != "responses"}
     recipe = Recipe("fit", settings | {"subject": subject, "seed": seed}, read)
     if adopt(target, recipe):
         return
     task = importlib.import_module(f"fornix.stages.tasks.{section.task}")
-    with create(target, recipe) as draft, threadpool_limits(resources.threads):
-        job = Job(
-            subject=subject or "",
-            seed=seed,
-            responses=plain_text(responses.dataset("responses")).load(),
-            events=responses.table("events") if "events.parquet" in parts else None,
-            features={name: plain_text(one.dataset("features")) for name, one in features.items()},
-            model=importlib.import_module(f"fornix.models.{section.kind}"),
-            context=Context(resources, seed, subject or "", scratch=draft.path),
-        )
-        fitted: Fitted = task.fit(section, job)
-        head = {"kind": section.kind, "task": section.task, "subject": job.subject}
-        fitted.dataset.attrs |= head
-        draft.write_dataset(fitted.name, fitted.dataset, along=fitted.along)
-        if fitted.weights:
-            save_file(fitted.weights, draft.file("weights.safetensors"))
-        facts = head | fitted.facts | {"shuffle": section.shuffle, "notes": job.notes}
+    with (
+        create(target, recipe) as draft,
+        threadpool_limits(resources.threads),
+        scratch(draft, needed=section.trained) as folder,
+    ):
+        context = Context(resources, seed, subject or "", scratch=folder)
+        stored = {name: plain_text(one.dataset("features")) for name, one in features.items()}
+        jobs = {
+            name: Job(
+                subject=name,
+                seed=seed,
+                responses=plain_text(one.dataset("responses")).load(),
+                events=one.table("events") if EVENTS in parts[name] else None,
+                features=stored,
+                model=model,
+                context=context,
+            )
+            for name, one in responses.items()
+        }
+        head = {"kind": section.kind, "task": section.task, "subject": subject or ""}
+        if cohort:
+            found: dict[str, Fitted] = task.fit_cohort(section, jobs)
+            facts = head | _together([one.facts for one in found.values()])
+            facts |= {"subjects": list(found)}
+        else:
+            found = {"": task.fit(section, *jobs.values())}
+            facts = head | found[""].facts
+        for name, fitted in found.items():
+            own = f"-{name}" if name else ""
+            fitted.dataset.attrs |= head | {"subject": name or subject or ""}
+            _write(draft, fitted, own)
+        if weights := {key: one for each in found.values() for key, one in each.weights.items()}:
+            save_file(weights, draft.file("weights.safetensors"))
+        facts |= {"shuffle": section.shuffle, "notes": context.notes}
         draft.write_json("fit.json", facts)
-        draft.note(n_samples=facts["n_samples"], n_units=facts["n_units"], notes=job.notes)
+        draft.note(n_samples=facts["n_samples"], n_units=facts["n_units"], notes=context.notes)
+
+
+def _write(draft: Draft, fitted: Fitted, own: str) -> None:
+    """Write the parts of one subject; ``own`` tells them from others' in the same artifact."""
+    draft.write_dataset(f"{fitted.name}{own}", fitted.dataset, along=fitted.along)
+    for part, (dataset, along) in fitted.parts.items():
+        draft.write_dataset(f"{part}{own}", dataset, along=along)
+    for part, table in fitted.tables.items():
+        draft.write_table(f"{part}{own}", table)
+
+
+def _together(facts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the facts of a cohort: samples and units of all, the rest as the first has it."""
+    sums = {key: sum(one[key] for one in facts) for key in ("n_samples", "n_units")}
+    return facts[0] | sums
+
+
+def _is_responses(key: str) -> bool:
+    return key.partition("/")[0] == "responses"

@@ -121,6 +121,15 @@ class Artifact:
             raise FornixError(problem, where=str(self.path), mend="delete the folder and rerun")
         return self.path / name
 
+    def share(self, name: str, subject: str) -> str:
+        """Return the name of a subject's part: its own in a cohort's artifact, else the only one.
+
+        For zarr groups and tables, without their suffix.
+        """
+        own = f"{name}-{subject}"
+        parts = self.manifest["parts"]
+        return own if any(f"{own}.{end}" in parts for end in ("zarr", "parquet")) else name
+
     def dataset(self, name: str) -> xr.Dataset:
         """Open ``<name>.zarr``, lazily."""
         import xarray as xr

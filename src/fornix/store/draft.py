@@ -51,6 +51,10 @@ class Draft:
         text = dumps({"recipe": self._recipe, "state": state})
         write_atomically(self.path / PROGRESS, text)
 
+    def forget(self) -> None:
+        """Take back what was saved: the draft goes the way of any other."""
+        (self.path / PROGRESS).unlink(missing_ok=True)
+
     def _saved(self) -> Any:
         try:
             found = json.loads((self.path / PROGRESS).read_text(encoding="utf-8"))

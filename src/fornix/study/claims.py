@@ -68,6 +68,21 @@ class Greater(ClaimBase):
     test: Literal["greater"] = Field(description="one is better than another")
     scores: ScoreSelect = Field(description="rows of the score table")
     than: ScoreSelect = Field(description="rows to compare with, subject by subject")
+    by: float = Field(
+        0.0, ge=0, description="smallest difference that counts, in units of the metric"
+    )
+
+
+class Tie(ClaimBase):
+    """``scores`` and ``than`` differ by less than a margin, whichever way.
+
+    In every subject; from six on, by two one-sided paired t-tests (equivalence).
+    """
+
+    test: Literal["tie"] = Field(description="one is as good as another")
+    scores: ScoreSelect = Field(description="rows of the score table")
+    than: ScoreSelect = Field(description="rows to compare with, subject by subject")
+    within: float = Field(gt=0, description="margin, in units of the metric")
 
 
 class Best(ClaimBase):
@@ -93,5 +108,6 @@ class Trend(ClaimBase):
 
 
 Claim = Annotated[
-    AboveChance | AtChance | AtLeast | Near | Greater | Best | Trend, Field(discriminator="test")
+    AboveChance | AtChance | AtLeast | Near | Greater | Tie | Best | Trend,
+    Field(discriminator="test"),
 ]

@@ -180,7 +180,7 @@ def _tags(kind: Any) -> set[str]:
     fields = getattr(kind, "model_fields", {})
     return {
         str(value)
-        for tag in ("source", "kind", "test")
+        for tag in ("source", "kind", "test", "name")
         if tag in fields
         for value in get_args(fields[tag].annotation)
     }

@@ -91,6 +91,8 @@ class Study(Section):
                     msg = f"'{used}' gives texts, not numbers; name a section of kind huggingface "
                     msg += f"that reads them (source: {used})"
                     raise UnknownNameError(msg, ("fits", name, "features", i))
+            if (places := getattr(fit, "places", None)) is not None:
+                _known("features", places, self.features, "fits", name, "places")
         return self
 
     @model_validator(mode="after")

@@ -59,8 +59,11 @@ def of_trials(
     shuffler: np.random.Generator,
     notes: list[str],
     where: str,
+    folds: list[Fold] | None = None,
 ) -> Given:
     """Return one sample a trial, or a stimulus, with the features of its stimulus.
+
+    Folds are planned here, unless they are given because subjects share them.
 
     Raises
     ------
@@ -71,7 +74,8 @@ def of_trials(
         problem = "align is for samples that follow one another in time, and these are trials"
         mend = "leave align out, or set samples.method: volumes in the responses"
         raise FornixError(problem, where=f"{where}: align", mend=mend)
-    folds = plan_folds(table, section.cv, "encoding", seed=seed, where=where)
+    if folds is None:
+        folds = plan_folds(table, section.cv, "encoding", seed=seed, where=where)
     rows, table = with_folds(table, folds)
     if unused := len(matrix) - len(rows):
         notes.append(f"{unused} samples name no stimulus; they are left out")

@@ -126,6 +126,35 @@ def plan_folds(
     return folds
 
 
+def split_folds(folds: Sequence[Fold], lengths: Sequence[int]) -> list[list[Fold]]:
+    """Return the folds of each of several tables, from those of the tables below one another.
+
+    A group that several tables have is held out in all of them at once.
+
+    Parameters
+    ----------
+    folds
+        As :func:`plan_folds` gives them.
+    lengths
+        Rows of each table.
+    """
+    found: list[list[Fold]] = []
+    start = 0
+    for length in lengths:
+        mine = []
+        for fold in folds:
+            train, test = (
+                rows[(rows >= start) & (rows < start + length)] - start
+                for rows in (fold.train, fold.test)
+            )
+            here = (fold.test >= start) & (fold.test < start + length)
+            labels = tuple(fold.labels[i] for i in np.flatnonzero(here))
+            mine.append(Fold(fold.index, fold.grouping, train, test, labels))
+        found.append(mine)
+        start += length
+    return found
+
+
 def usable_rows(
     samples: pd.DataFrame, task: str, label: str | None = None, *, where: str = "cv"
 ) -> NDArray[np.intp]:

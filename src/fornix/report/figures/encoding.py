@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from fornix.evaluation.table import ALL
-from fornix.report.figures import contributions, maps
+from fornix.report.figures import attention, contributions, maps, training
 from fornix.report.figures.canvas import (
     ACCENT,
     GREY,
@@ -46,6 +46,9 @@ def draw(material: Material, fit: str, control: str | None, *, with_maps: bool) 
         found.append(_profiles(material, fit, rows, control))
     found += contributions.draw(material, fit)
     best = _best(rows)
+    top = rows.groupby("target", sort=False)["value"].mean()
+    found += attention.draw(material, fit, str(top.idxmax()))
+    found += training.draw(material, fit)
     table = maps.voxels(material, fit, best)
     if not table.empty:
         null = maps.voxels(material, control, best) if control else pd.DataFrame()

@@ -63,13 +63,19 @@ class Job:
 
 @dataclass
 class Fitted:
-    """What goes into the artifact: one zarr group, its name, weights and ``fit.json``."""
+    """What goes into the artifact: one zarr group, its name, weights and ``fit.json``.
+
+    ``parts`` are further groups, with the dimension along which they are cut, and ``tables``
+    further tables.
+    """
 
     name: str
     dataset: xr.Dataset
     along: str
     facts: dict[str, Any]
     weights: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    parts: dict[str, tuple[xr.Dataset, str]] = field(default_factory=dict)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def facts_of(dataset: xr.Dataset, folds: list[Fold], n_units: int) -> dict[str, Any]:

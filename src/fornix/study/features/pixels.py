@@ -15,6 +15,9 @@ class PixelFeatures(FeatureSection):
     kind: Literal["pixels"] = Field(description="pixels of the images")
     size: int = Field(32, ge=2, description="side of the shrunken image, pixels")
     colour: bool = Field(False, description="keep the three colour channels")
+    grid: bool = Field(
+        False, description="keep places, (row, column, colour), for models that look at pictures"
+    )
 
     def describe(self) -> str:
         """Say in a sentence what is computed."""

@@ -46,8 +46,18 @@ class FitSection(Section):
     """What is fitted to what; names the modules of ``fornix.stages.tasks`` and, where it is
     scored, of ``fornix.evaluation``."""
 
+    scope: ClassVar[Literal["subject", "cohort"]] = "subject"
+    """Whether there is one model a subject, or one of all subjects."""
+
+    trained: ClassVar[bool] = False
+    """Whether it is trained by the loop, for so long that checkpoints outlive a kill."""
+
     responses: Name = Field(description="a name in responses")
     shuffle: bool = Field(False, description="control: what should be predicted is permuted")
+
+    def reads(self) -> list[str]:
+        """Return the names in features that the fit needs."""
+        return []
 
     def describe(self, held_out: str = "") -> str:
         """Say in a sentence what was fitted, for the report's methods.

@@ -70,6 +70,10 @@ class EncodingSection(FitSection):
     MODEL: ClassVar[str]
     """The model in words."""
 
+    def reads(self) -> list[str]:
+        """Return the names in features that the fit needs."""
+        return list(self.features)
+
     def describe(self, held_out: str = "") -> str:
         """Say in a sentence what was fitted, for the report's methods."""
         averaged = self.average_repeats and self.align is None

@@ -26,6 +26,10 @@ class RsaFit(FitSection):
     )
     shuffle: bool = Field(False, description="control: permute the stimuli of the features")
 
+    def reads(self) -> list[str]:
+        """Return the names in features that the fit needs."""
+        return list(self.features)
+
     def describe(self, held_out: str = "") -> str:
         """Say in a sentence what was compared, for the report's methods."""
         control = " Control: stimuli were shuffled." if self.shuffle else ""

@@ -7,18 +7,15 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from fornix.study.base import Label
-from fornix.study.worlds.base import WorldSection
+from fornix.study.worlds.pictures import CONTROL, PictureWorld
 
 PlantedLayer = Annotated[
     str, StringConstraints(pattern=r"^(gabor/level[1-6]|content/(category|position))$")
 ]
 """A layer that a world can plant: a level of the Gabor pyramid, or the content of the images."""
 
-CONTROL = "control"
-"""The region that answers to nothing; every world has one."""
 
-
-class ShapesWorld(WorldSection):
+class ShapesWorld(PictureWorld):
     """fMRI of people who look at procedurally drawn shapes.
 
     Each region's voxels answer linearly to one planted layer of the stimuli (a level of the
@@ -27,26 +24,8 @@ class ShapesWorld(WorldSection):
     """
 
     name: Literal["shapes"] = Field(description="name of the simulator")
-    n_sessions: int = Field(2, ge=1, description="sessions a person")
-    n_runs: int = Field(2, ge=1, description="runs a session; each shows every image once")
-    n_images: int = Field(96, ge=16, description="distinct images")
     image_size: int = Field(
         64, ge=32, description="image side, pixels; give Gabor features the same size"
-    )
-    n_voxels: int = Field(60, ge=8, description="voxels a region")
-    repetition_time: float = Field(2.0, gt=0, description="TR, s")
-    trial_interval: float = Field(
-        6.0,
-        ge=3,
-        description="time from one image to the next, s; at least a TR, so that each trial can be "
-        "estimated",
-    )
-    noise_ceiling: float = Field(
-        0.6,
-        gt=0,
-        lt=1,
-        description="share of the variance of a voxel's mean response over all repeats that the "
-        "images explain",
     )
     planted: dict[Label, PlantedLayer] = Field(
         {
@@ -60,10 +39,6 @@ class ShapesWorld(WorldSection):
 
     @model_validator(mode="after")
     def _can_be_recovered(self) -> ShapesWorld:
-        if self.trial_interval < self.repetition_time:
-            msg = f"trial_interval ({self.trial_interval} s) is less than repetition_time "
-            msg += f"({self.repetition_time} s): there would be fewer volumes than trials"
-            raise ValueError(msg)
         # As for the features: the coarsest level needs a whole cycle a picture.
         coarsest = (self.image_size // 4).bit_length()
         for region, layer in self.planted.items():

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
+from fornix.study.worlds.routing import RoutingWorld
 from fornix.study.worlds.shapes import ShapesWorld
 
-World = ShapesWorld
+World = Annotated[ShapesWorld | RoutingWorld, Field(discriminator="name")]

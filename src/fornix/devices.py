@@ -1,4 +1,4 @@
-"""Where torch runs, and what decides the order of its sums."""
+"""Where torch runs, what decides the order of its sums, and what its random numbers start from."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import torch
 
 from fornix.errors import FornixError
+from fornix.seeds import generator
 from fornix.study.compute import Compute
 
 
@@ -45,3 +46,20 @@ def settings(threads: int) -> Iterator[None]:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1], warn_only=warn_only)
         torch.backends.cudnn.allow_tf32 = tf32
+
+
+@contextmanager
+def seeded(seed: int, *purpose: str | int, device: torch.device | None = None) -> Iterator[None]:
+    """Start torch's random numbers from a purpose (weights, dropout), and put them back afterwards.
+
+    Parameters
+    ----------
+    seed, purpose
+        As for :func:`fornix.seeds.generator`.
+    device
+        Where the numbers are drawn; those of the CPU are seeded in any case.
+    """
+    places = [device] if device is not None and device.type == "cuda" else []
+    with torch.random.fork_rng(devices=places):
+        torch.manual_seed(int(generator(seed, *purpose).integers(2**63)))
+        yield

@@ -1,0 +1,385 @@
+"""The one loop that trains every network.
+
+A module of ``fornix.models`` brings a network, a step (batch -> loss and numbers to log), a sampler
+of rows and, as it needs them, hooks; the loop does the rest: devices and precision (Lightning
+Fabric), the optimiser and its rate, checkpoints, early stopping, the log. It is read in this
+order: :func:`train`, ``_Loop.run``, ``_Loop._epoch``, ``_Loop._step``.
+
+A training that was killed goes on from its last checkpoint and ends, on a CPU, with the same bits
+as one that wasn't: samplers and the learning rate are functions of the step, and torch's random
+state is part of the checkpoint.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+import pandas as pd
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fornix.devices import seeded, settings, torch_device
+from fornix.errors import FornixError
+from fornix.progress import Bar
+from fornix.seeds import generator
+from fornix.study.base import digest_of
+from fornix.training.batches import Sampler
+from fornix.training.checkpoint import Checkpoints
+from fornix.training.log import Log
+from fornix.training.optimiser import make_optimizer, rate, set_rate
+
+if TYPE_CHECKING:
+    from fornix.study.compute import Compute
+    from fornix.study.training import Training
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a step is given: which rows, and when.
+
+    Attributes
+    ----------
+    rows
+        Rows of the data.
+    epoch, step
+        Epochs and steps that were done before.
+    device
+        Where the network is.
+    seed, purpose
+        Of the training.
+    """
+
+    rows: NDArray[np.intp]
+    epoch: int
+    step: int
+    device: torch.device
+    seed: int = 0
+    purpose: tuple[str, ...] = ()
+
+    def rng(self) -> np.random.Generator:
+        """Return this step's own random numbers, for augmentations and masks."""
+        return generator(self.seed, "step", *self.purpose, self.step)
+
+
+Step = Callable[[nn.Module, Batch], tuple[Tensor, Mapping[str, Tensor | float]]]
+"""Network in training mode, batch -> loss (its mean over the batch) and what to log beside it."""
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What else a training does; all of it is optional.
+
+    Attributes
+    ----------
+    validate
+        Network in evaluation mode -> numbers, after each epoch. The epoch with the best
+        ``monitor`` is kept; without it, the last one.
+    monitor, higher
+        Which of these numbers, and whether more of it is better.
+    groups
+        Groups of parameters as torch's optimisers take them; by default all that need gradients.
+    before_step
+        Called with the optimiser and the number of steps done, after the rate is set: weight
+        decay that grows.
+    after_step
+        Called with the network and the number of steps done: a teacher's moving average. What it
+        changes must be a parameter or buffer of the network, so that checkpoints have it.
+    snapshots, snapshot
+        Called with the number of steps done and the network, after each of these numbers (0:
+        before the first step). After a kill one may be taken again, of the same weights.
+    """
+
+    validate: Callable[[nn.Module], Mapping[str, float]] | None = None
+    monitor: str = "r"
+    higher: bool = True
+    groups: Iterable[Mapping[str, Any]] | None = None
+    before_step: Callable[[torch.optim.Optimizer, int], None] | None = None
+    after_step: Callable[[nn.Module, int], None] | None = None
+    snapshots: Collection[int] = ()
+    snapshot: Callable[[int, nn.Module], None] | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """Which training it is, and where it runs.
+
+    Attributes
+    ----------
+    purpose
+        Words that tell it from others of the job (layer, fold); its random numbers and its
+        checkpoint go by them.
+    seed
+        The study's.
+    resources
+        Threads and device.
+    scratch
+        Folder for the checkpoint; None keeps none.
+    where
+        Place for the message of an error.
+    log_every
+        Steps between rows of the log; None: epochs.
+    checkpoint_s, epoch_checkpoint_s
+        Longest time between two checkpoints, and shortest between those at the ends of epochs, s.
+    """
+
+    purpose: tuple[str, ...]
+    seed: int
+    resources: Compute
+    scratch: Path | None = None
+    where: str = "fit"
+    log_every: int | None = None
+    checkpoint_s: float = 60.0
+    epoch_checkpoint_s: float = 2.0
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of a training; the network itself holds the kept weights.
+
+    Attributes
+    ----------
+    log
+        Table of :mod:`fornix.training.log`.
+    steps, epochs
+        How many were done.
+    kept_epoch
+        Whose weights were kept, from 0.
+    """
+
+    log: pd.DataFrame
+    steps: int
+    epochs: int
+    kept_epoch: int
+
+
+def train(
+    network: nn.Module,
+    step: Step,
+    sampler: Sampler,
+    plan: Training,
+    *,
+    run: Run,
+    hooks: Hooks | None = None,
+) -> Trained:
+    """Train a network in place.
+
+    Parameters
+    ----------
+    network
+        All that has weights, in one module; already initialised (see
+        :func:`fornix.devices.seeded`). It stays on the device that it is trained on.
+    step
+        What a batch does.
+    sampler
+        Which rows.
+    plan
+        The study's settings.
+    run
+        Which training, and where.
+    hooks
+        What else.
+
+    Raises
+    ------
+    FornixError
+        If there is nothing to train on, or the loss or its gradient isn't finite.
+    """
+    if not len(sampler):
+        problem = "there is no sample to train on"
+        raise FornixError(problem, where=run.where, mend="hold out fewer samples")
+    device = torch_device(run.resources)
+    with (
+        settings(run.resources.threads),
+        seeded(run.seed, "training", *run.purpose, device=device),
+    ):
+        loop = _Loop(network, step, sampler, plan, run=run, hooks=hooks or Hooks(), device=device)
+        return loop.run()
+
+
+@dataclass
+class _Place:
+    """How far a training is."""
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    ended: bool = False
+
+
+@dataclass
+class _Best:
+    """The epoch to keep."""
+
+    epoch: int = -1
+    value: float = -math.inf
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+
+class _Loop:
+    def __init__(
+        self,
+        network: nn.Module,
+        step: Step,
+        sampler: Sampler,
+        plan: Training,
+        *,
+        run: Run,
+        hooks: Hooks,
+        device: torch.device,
+    ) -> None:
+        self.compute_step, self.sampler, self.plan = step, sampler, plan
+        self.about, self.hooks = run, hooks
+        self.fabric = Fabric(accelerator=device.type, devices=1, precision=plan.precision)
+        wanted = [one for one in network.parameters() if one.requires_grad]
+        optimizer = make_optimizer(hooks.groups or [{"params": wanted}], plan)
+        self.bare = network
+        self.network, self.optimizer = self.fabric.setup(network, optimizer)
+        self.total = plan.epochs * len(sampler)
+        self.total = min(self.total, plan.steps or self.total)
+        self.place, self.best, self.log = _Place(), _Best(), Log()
+        self.loss = math.nan
+        self.checkpoints = Checkpoints(
+            self._file(), self._identity(), every_s=run.checkpoint_s, least_s=run.epoch_checkpoint_s
+        )
+
+    def run(self) -> Trained:
+        self._restore()
+        with self.checkpoints.watching(), Bar(self._name(), self.total) as bar:
+            bar.begin(self.place.step)
+            if not self.place.step:
+                self._snapshot()
+            while not self.place.ended:
+                self._epoch(bar)
+        if self.hooks.validate is not None:
+            self.bare.load_state_dict(self.best.weights)
+        self.bare.eval()
+        kept = self.best.epoch if self.hooks.validate else self.place.epoch - 1
+        return Trained(self.log.table(), self.place.step, self.place.epoch, kept)
+
+    def _epoch(self, bar: Bar) -> None:
+        place = self.place
+        self.network.train()
+        for rows in self.sampler.batches(place.epoch)[place.batch :]:
+            if place.step >= self.total:
+                break
+            self._step(rows)
+            bar.what = self._name()
+            bar.advance(1)
+            if self.checkpoints.due():
+                self._save()
+        self.log.flush(place.step, place.epoch)
+        self._judge()
+        place.epoch, place.batch = place.epoch + 1, 0
+        patience = self.plan.patience or math.inf
+        waited = place.epoch - 1 - self.best.epoch if self.hooks.validate else 0
+        place.ended = place.step >= self.total or waited >= patience
+        if place.ended or self.checkpoints.due(epoch_ended=True):
+            self._save()
+
+    def _step(self, rows: NDArray[np.intp]) -> None:
+        place, hooks, about = self.place, self.hooks, self.about
+        set_rate(self.optimizer, rate(self.plan, place.step, self.total))
+        if hooks.before_step is not None:
+            hooks.before_step(self.optimizer, place.step)
+        batch = Batch(rows, place.epoch, place.step, self.fabric.device, about.seed, about.purpose)
+        with self.fabric.autocast():
+            loss, logged = self.compute_step(self.network, batch)
+        if not bool(torch.isfinite(loss)):
+            self._not_finite("loss", loss.item())
+        self.optimizer.zero_grad()
+        self.fabric.backward(loss)
+        if self.plan.clip is not None:
+            norm = self.fabric.clip_gradients(
+                self.network, self.optimizer, max_norm=self.plan.clip, error_if_nonfinite=False
+            )
+            if norm is not None and not bool(torch.isfinite(norm)):
+                self._not_finite("gradient's norm", norm.item())
+        self.optimizer.step()
+        place.step, place.batch = place.step + 1, place.batch + 1
+        if hooks.after_step is not None:
+            with torch.no_grad():
+                hooks.after_step(self.bare, place.step)
+        self.loss = loss.item()
+        numbers = {k: v.item() if isinstance(v, Tensor) else v for k, v in logged.items()}
+        self.log.count({"loss": self.loss} | numbers)
+        if about.log_every and place.step % about.log_every == 0:
+            self.log.flush(place.step, place.epoch)
+        self._snapshot()
+
+    def _judge(self) -> None:
+        """Validate, and keep the weights if they are the best so far."""
+        if self.hooks.validate is None:
+            return
+        self.network.eval()
+        with torch.no_grad(), self.fabric.autocast():
+            found = self.hooks.validate(self.network)
+        self.log.add(self.place.step, self.place.epoch, "validation", found)
+        value = float(found[self.hooks.monitor]) * (1 if self.hooks.higher else -1)
+        # What can't be judged (a constant prediction has no correlation) is the worst.
+        if self.best.epoch < 0 or value > self.best.value:
+            worth = -math.inf if math.isnan(value) else value
+            weights = {k: v.detach().cpu().clone() for k, v in self.bare.state_dict().items()}
+            self.best = _Best(self.place.epoch, worth, weights)
+
+    def _snapshot(self) -> None:
+        if self.hooks.snapshot is not None and self.place.step in self.hooks.snapshots:
+            training = self.bare.training
+            self.bare.eval()
+            with torch.no_grad():
+                self.hooks.snapshot(self.place.step, self.bare)
+            self.bare.train(training)
+
+    def _not_finite(self, what: str, value: float) -> NoReturn:
+        place = self.place
+        problem = f"the {what} is {value} in epoch {place.epoch}, step {place.step}"
+        mend = "lower training.learning_rate or set training.clip; look for extreme features"
+        raise FornixError(problem, where=self.about.where, mend=mend)
+
+    def _name(self) -> str:
+        about = " ".join(self.about.purpose)
+        return f"{about}, epoch {self.place.epoch + 1}, loss {self.loss:.4g}: steps"
+
+    def _file(self) -> Path | None:
+        folder = self.about.scratch
+        return folder and folder / f"{digest_of(list(self.about.purpose))}.pt"
+
+    def _identity(self) -> str:
+        shapes = [[name, list(one.shape)] for name, one in self.bare.state_dict().items()]
+        first = [rows.tolist() for rows in self.sampler.batches(0)]
+        plan, seed = self.plan.identity(), self.about.seed
+        return digest_of([shapes, first, plan, seed, list(self.about.purpose)], length=32)
+
+    def _save(self) -> None:
+        """Save all that decides what follows; then end, if the job was told to."""
+        place, best, device = self.place, self.best, self.fabric.device
+        state = {
+            "network": self.bare.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "place": vars(place).copy(),
+            "best": vars(best).copy(),
+            "log": self.log.state(),
+            "random": torch.get_rng_state(),
+        }
+        if device.type == "cuda":
+            state["random_cuda"] = torch.cuda.get_rng_state(device)
+        self.checkpoints.save(state)
+        self.checkpoints.stop_if_asked()
+
+    def _restore(self) -> None:
+        state = self.checkpoints.load()
+        if state is None:
+            return
+        self.bare.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.place, self.best = _Place(**state["place"]), _Best(**state["best"])
+        self.log.restore(state["log"])
+        torch.set_rng_state(state["random"])
+        if "random_cuda" in state:
+            torch.cuda.set_rng_state(state["random_cuda"], self.fabric.device)
