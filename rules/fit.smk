@@ -1,4 +1,4 @@
-# One model is fitted to one subject.
+# One model is fitted to one subject, or to all of them.
 rule fit:
     input:
         WORKFLOW.inputs("fit"),

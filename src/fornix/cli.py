@@ -20,7 +20,7 @@ STAGES = {
     "ingest": "index a dataset: recordings, events, stimuli",
     "preprocess": "turn one subject's recordings into responses",
     "features": "run one model over the stimuli",
-    "fit": "fit one model to one subject",
+    "fit": "fit one model, to one subject or to stimuli alone",
     "evaluate": "score one fit",
     "analyse": "measure features themselves",
     "report": "write the page and the tables of a study",
@@ -77,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
             stage = with_study(name, text, more)
             stage.add_argument("name", metavar="NAME", help="name in the study's section")
         if name in ("preprocess", "fit"):
-            needed = name == "preprocess"  # a fit may be of a cohort
+            needed = name == "preprocess"  # a fit may be of a cohort, or of stimuli alone
             stage.add_argument("--subject", required=needed, help="label, without 'sub-'")
         stage.set_defaults(run=_stage, stage=name)
     small = command(

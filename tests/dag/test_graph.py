@@ -185,3 +185,39 @@ def test_a_model_file_counts_by_its_content(tmp_path):
     path.write_bytes(b"two")
     third = graph(features__net=section).find("features", "net").params["inputs"]
     assert len({first, second, third}) == 3
+
+
+def test_a_cohorts_fit_is_one_job_that_everybody_has_scores_from():
+    """Its responses are everybody's; evaluation and report know it as the fit of each."""
+    both = {"kind": "shared_trunk", "responses": "betas", "features": ["gabor"]}
+    found = graph(fits__together=both)
+    fit = found.find("fit", "together")
+    assert fit.subject is None
+    assert set(fit.needs) == {"responses/01", "responses/02", "features/gabor"}
+    assert len(list(found.of("fit", "together"))) == 1
+    needs = found.find("evaluate", "together").needs
+    assert needs["fit/01"] is needs["fit/02"] is fit
+    assert found.report.needs["fit/together/01"] is found.report.needs["fit/together/02"] is fit
+    # The other fits are what they were.
+    assert folders(graph())["fit", "one", "01"] == found.find("fit", "one", "01").folder
+
+
+def test_a_fit_needs_the_features_that_say_where_to_look():
+    looks = {"kind": "transformer_encoder", "responses": "betas", "features": ["gabor"]}
+    found = graph(fits__looks=looks | {"places": "pixels"})
+    assert set(found.find("fit", "looks", "01").needs) == {
+        "responses", "features/gabor", "features/pixels",
+    }  # fmt: skip
+    with pytest.raises(FornixError, match="no features named 'places'"):
+        graph(fits__looks=looks | {"places": "places"})
+
+
+def test_the_weights_that_a_fit_starts_from_are_an_input(tmp_path):
+    learns = {"kind": "backbone", "responses": "betas", "features": ["pixels"]}
+    learns["model"] = str(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    before = graph(fits__learns=learns).find("fit", "learns", "01").params
+    (tmp_path / "config.json").write_text("{ }")
+    after = graph(fits__learns=learns).find("fit", "learns", "01").params
+    assert before["section"] == after["section"]
+    assert before["inputs"] != after["inputs"]

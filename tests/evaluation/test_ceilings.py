@@ -3,7 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fornix.evaluation.ceilings import intersubject, noise_ceiling, rsa_ceiling, split_half
+from fornix.evaluation.ceilings import (
+    explainable_variance,
+    intersubject,
+    noise_ceiling,
+    rsa_ceiling,
+    split_half,
+)
 from fornix.evaluation.metrics import pearson_columns
 
 
@@ -125,3 +131,94 @@ def test_intersubject_correlation_recovers_a_planted_share(n):
     values = shared + rng.normal(size=(n, 4000, 1))
     expected = 1 / np.sqrt(2 * (1 + 1 / (n - 1)))
     assert intersubject(values).mean() == pytest.approx(expected, abs=0.03)
+
+
+def planted(counts, share, *, units=3000, seed=3):
+    """Return samples of many units, of which the signal's share of the variance is known."""
+    rng = np.random.default_rng(seed)
+    signal = rng.normal(size=(len(counts), units)) * np.sqrt(share)
+    stimuli = np.repeat(np.arange(len(counts)), counts)
+    return signal[stimuli] + rng.normal(size=(len(stimuli), units)) * np.sqrt(1 - share), stimuli
+
+
+def bias(found, truth):
+    """Return the mean error of an estimate over units, and its standard error."""
+    return float(np.mean(found - truth)), float(np.std(found) / np.sqrt(len(found)))
+
+
+@pytest.mark.parametrize("counts", [[3] * 80, [2] * 60 + [4] * 30 + [1] * 20])
+def test_signal_power_is_unbiased_and_nsds_is_low_by_what_is_known(counts):
+    share, counts = 0.4, np.array(counts)
+    samples, stimuli = planted(counts, share)
+    averaged = (1 / counts).mean()
+    # Compared as the signal-to-noise ratio, in which both are close to linear.
+    ratio = {
+        name: averaged * one.share / (1 - one.share)
+        for name, one in {
+            "power": explainable_variance(samples, stimuli),
+            "nsd": noise_ceiling(samples, stimuli),
+        }.items()
+    }
+    df = counts.sum() - len(counts)
+    inflated = df / (df - 2)  # the mean of 1 / noise variance, which is chi-squared
+    off, error = bias(ratio["power"] / inflated, share / (1 - share))
+    assert abs(off) < 0.012 + 3 * error
+    n = counts.sum()
+    missing = share * ((counts**2).sum() / n - 1) / (n - 1)
+    off_nsd, error = bias(ratio["nsd"] / inflated, (share - missing) / (1 - share))
+    assert abs(off_nsd) < 0.012 + 3 * error
+    assert ratio["nsd"].mean() < ratio["power"].mean()
+
+
+def test_signal_power_is_sahani_and_lindens():
+    samples, stimuli = planted([4] * 30, 0.3, units=6)
+    cube = samples.reshape(30, 4, 6)
+    power = (4 * cube.mean(1).var(0) - cube.var(0).mean(0)) / 3
+    noise = cube.var(1, ddof=1).mean(0)
+    # Their powers are divided by the number of stimuli, ours by one less; it cancels for the mean.
+    exact = (cube.mean(1).var(0, ddof=1) * 4 - noise) / 4
+    assert power == pytest.approx(exact, abs=0.02)
+    found = explainable_variance(samples, stimuli).share
+    assert found == pytest.approx(np.maximum(exact, 0) / (np.maximum(exact, 0) + noise / 4))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.4, 0.8])
+def test_every_ceiling_from_repeats_has_a_known_bias(share):
+    """60 stimuli, three times each: docs/metrics.md tells these biases of the share."""
+    samples, stimuli = planted([3] * 60, share)
+    truth = share / (share + (1 - share) / 3)
+    halves = split_half(samples, stimuli, 10, np.random.default_rng(0))
+    found = {
+        "repeats": noise_ceiling(samples, stimuli).share,
+        "explainable_variance": explainable_variance(samples, stimuli).share,
+        "split_half": np.maximum(halves, 0),
+    }
+    for name, one in found.items():
+        off, error = bias(one, truth)
+        if share == 0:
+            # Cut at 0, what is left of noise is half of its spread.
+            assert 0.02 < off < 0.09, name
+        else:
+            assert -0.035 - 3 * error < off < 0.01 + 3 * error, name
+
+
+def test_the_mean_of_other_subjects_is_a_lower_bound_of_known_size():
+    rng = np.random.default_rng(5)
+    share, k = 0.4, 5
+    signal = rng.normal(size=(300, 400)) * np.sqrt(share)
+    subjects = signal + rng.normal(size=(k, 300, 400)) * np.sqrt(1 - share)
+    found = intersubject(subjects)
+    expected = share / np.sqrt(share + (1 - share) / (k - 1))
+    off, error = bias(found.mean(0), expected)
+    assert abs(off) < 0.003 + 3 * error
+    assert expected < np.sqrt(share)
+
+
+def test_one_repeat_has_no_signal_power_either():
+    samples, stimuli = planted([1] * 30, 0.5, units=3)
+    found = explainable_variance(samples, stimuli)
+    assert found.n_repeated == 0
+    assert np.isnan(found.share).all()
+    samples, stimuli = planted([2] * 30, 0.5, units=3)
+    samples[:, 1] = 4.2
+    assert np.isnan(explainable_variance(samples, stimuli).share).tolist() == [False, True, False]

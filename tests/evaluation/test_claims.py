@@ -9,7 +9,7 @@ from scipy import stats
 
 from fornix.evaluation.claims import judge
 from fornix.evaluation.table import COLUMNS, KEYS
-from fornix.study.claims import AboveChance, AtChance, AtLeast, Best, Greater, Near, Trend
+from fornix.study.claims import AboveChance, AtChance, AtLeast, Best, Greater, Near, Tie, Trend
 
 
 def scores(rows):
@@ -27,7 +27,7 @@ def scores(rows):
         "n": 10,
     }
     table = pd.DataFrame([{**defaults, **row} for row in rows])
-    return table[list(COLUMNS)]
+    return table.reindex(columns=list(COLUMNS))
 
 
 def three(values, p=0.001, **more):
@@ -274,3 +274,125 @@ def test_without_permutations_chance_is_not_testable():
 
 def test_names_match_whatever_their_case():
     assert judge(above(unit="v1", target="A/*"), scores(three([0.3]))).verdict == "supported"
+
+
+def faster(n=8, units="abc", lead=0.1, seed=0):
+    """Return scores of two fits in several units; the first leads, more in some subjects."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for subject in range(n):
+        mine = lead + 0.05 * rng.standard_normal()
+        for unit in units:
+            level = rng.random()
+            for fit, more in (("enc", mine), ("other", 0.0)):
+                value = level + more + 0.02 * rng.standard_normal()
+                rows.append({"subject": f"{subject}", "unit": unit, "fit": fit, "value": value})
+    return rows
+
+
+def quicker(**more):
+    return Greater(text="t", test="greater", scores=PICK, than={**PICK, "fit": "other"}, **more)
+
+
+def test_fits_are_paired_by_unit_and_their_difference_has_an_interval():
+    rows = faster()
+    # A unit that one fit lacks is left out of both: it was the best of the other's.
+    rows.append({"subject": "0", "unit": "d", "fit": "other", "value": 9.0})
+    table = scores(rows)
+    found = judge(quicker(), table)
+    assert found.verdict == "supported"
+    kept = table[table["unit"] != "d"].pivot_table("value", "subject", "fit")
+    difference = kept["enc"] - kept["other"]
+    t = stats.ttest_1samp(difference, 0, alternative="greater")
+    low, high = stats.ttest_1samp(difference, 0).confidence_interval(0.95)
+    expected = f"difference {difference.mean():+.3f} [{low:.3f}, {high:.3f}], d_z = "
+    assert expected in found.numbers
+    assert f"t(7) = {t.statistic:.2f}" in found.numbers
+    assert "paired in 24 units" in found.numbers
+    level = judge(quicker(), scores(faster(lead=-0.02)))
+    assert level.verdict == "not supported"
+
+
+def test_a_mixed_model_tests_all_pairs():
+    table = scores(faster())
+    means, rows = judge(quicker(), table), judge(quicker(over="rows"), table)
+    assert rows.verdict == "supported"
+    assert "mixed model of 24 scores, t(7) = " in rows.numbers
+    # As many units in every subject: the same test.
+    assert rows.numbers.split("t(7)")[1][:7] == means.numbers.split("t(7)")[1][:7]
+
+
+def test_few_subjects_are_told_what_they_can_reach():
+    found = judge(quicker(), scores(faster(n=3)))
+    assert found.verdict == "supported"
+    assert "3 subjects' signs reach p = 0.12 at best" in found.numbers
+    best = Best(text="t", test="best", scores={"fit": "enc", "metric": "pearson_r"}, winner="a/one")
+    rows = three([0.3, 0.4, 0.5, 0.3, 0.4, 0.5]) + three([0.1] * 6, target="b/two")
+    assert "ahead by +0.300 [" in judge(best, scores(rows)).numbers
+
+
+def test_above_chance_says_by_how_much():
+    values = [0.1, 0.2, 0.15, 0.05, 0.3, 0.12, 0.18, 0.22]
+    found = judge(above(), scores(three(values, chance=0.05)))
+    d = (np.mean(values) - 0.05) / np.std(values, ddof=1)
+    assert f"above chance by +0.115 [0.050, 0.180], d_z = {d:.2f} [" in found.numbers
+
+
+def test_greater_keeps_its_error_rate_with_units_that_go_together():
+    held = [judge(quicker(), scores(faster(lead=0, seed=s))).verdict for s in range(200)]
+    # 5 % of 200, and no more than the 99.9 % bound.
+    assert held.count("supported") <= 22
+
+
+def pair(values, others):
+    return scores(three(values) + three(others, fit="other"))
+
+
+def against(kind, **more):
+    words = {Greater: "greater", Tie: "tie"}
+    return kind(text="t", test=words[kind], scores=PICK, than={**PICK, "fit": "other"}, **more)
+
+
+def test_greater_can_ask_for_a_margin():
+    rows = pair([0.5, 0.6], [0.35, 0.3])
+    assert judge(against(Greater, by=0.1), rows).verdict == "supported"
+    found = judge(against(Greater, by=0.2), rows)
+    assert found.verdict == "not supported"
+    assert "greater by more than 0.2 in 1 of 2" in found.numbers
+    many = np.linspace(0.4, 0.5, 8)
+    assert (
+        judge(
+            against(Greater, by=0.1), pair(many + 0.15 + 0.01 * np.sin(np.arange(8)), many)
+        ).verdict
+        == "supported"
+    )
+    assert (
+        judge(
+            against(Greater, by=0.2), pair(many + 0.15 + 0.01 * np.sin(np.arange(8)), many)
+        ).verdict
+        == "not supported"
+    )
+
+
+def test_a_tie_is_within_the_margin_whichever_way():
+    assert judge(against(Tie, within=0.1), pair([0.5, 0.6], [0.45, 0.65])).verdict == "supported"
+    for one, other in (([0.5, 0.6], [0.3, 0.6]), ([0.3, 0.6], [0.5, 0.6])):
+        found = judge(against(Tie, within=0.1), pair(one, other))
+        assert found.verdict == "not supported"
+        assert "within 0.1 in 1 of 2" in found.numbers
+    lonely = scores(three([0.5]) + three([0.5], fit="other")[:0])
+    assert judge(against(Tie, within=0.1), lonely).verdict == "not testable here"
+
+
+def test_a_tie_of_many_is_an_equivalence_test():
+    rng = np.random.default_rng(0)
+    many, noise = np.full(8, 0.5), 0.05 * rng.standard_normal(8)
+    found = judge(against(Tie, within=0.1), pair(many + noise, many))
+    assert found.verdict == "supported"
+    t = [
+        stats.ttest_1samp(noise, bound, alternative=side).pvalue
+        for bound, side in ((-0.1, "greater"), (0.1, "less"))
+    ]
+    assert max(t) < 0.05
+    # No difference in the mean, but too much spread to say so.
+    assert judge(against(Tie, within=0.1), pair(many + 8 * noise, many)).verdict == "not supported"

@@ -196,6 +196,15 @@ def test_colour_pixels(tmp_path):
     np.testing.assert_allclose(found["pixels"][0], np.tile([1, 0, 0.2], 4), atol=1e-6)
 
 
+def test_pixels_keep_their_places_in_a_grid(tmp_path):
+    array = np.arange(48).reshape(4, 4, 3) * 5
+    save(tmp_path, array, "a.png")
+    section = PixelFeatures(kind="pixels", dataset="d", size=4, colour=True, grid=True)
+    found = extract(pixels, section, stimuli("a.png"), tmp_path)["pixels"]
+    assert found.shape == (1, 4, 4, 3)
+    np.testing.assert_allclose(found[0], array / 255, atol=1e-6)
+
+
 def test_labels_have_no_pixels(tmp_path):
     table = stimuli("face", "house").assign(modality="label")
     section = PixelFeatures(kind="pixels", dataset="d")

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.distance import pdist
 
 from fornix.errors import FornixError
-from fornix.models import rsa
+from fornix.models import distances, rsa
 
 
 @pytest.mark.parametrize("distance", ["correlation", "euclidean", "cityblock"])
@@ -18,7 +18,7 @@ def test_correlation_distance_agrees_with_rsatoolbox():
     toolbox = pytest.importorskip("rsatoolbox")
     X = np.random.default_rng(1).normal(size=(7, 30))
     reference = toolbox.rdm.calc_rdm(toolbox.data.Dataset(X), method="correlation")
-    assert np.allclose(rsa.correlation_distance(X), reference.get_vectors()[0])
+    assert np.allclose(distances.correlation(X), reference.get_vectors()[0])
 
 
 def test_one_number_takes_the_difference_and_indicators_disagreement():
@@ -33,7 +33,7 @@ def test_one_number_takes_the_difference_and_indicators_disagreement():
 def test_flat_patterns_have_no_correlation():
     X = np.random.default_rng(0).normal(size=(4, 6))
     X[2] = 0.1
-    rdm = rsa.correlation_distance(X)
+    rdm = distances.correlation(X)
     assert np.isnan(rdm).tolist() == [False, True, False, True, False, True]
     with pytest.raises(FornixError, match="3 of 6 pairs"):
         rsa.brain_rdm(X, "correlation", where="V1")

@@ -39,7 +39,7 @@ def world(n=100, seed=0):
 
 
 def section(**changes):
-    training = {"epochs": 60, "batch_size": 16, "learning_rate": 3e-3, "weight_decay": 0.01}
+    training = {"epochs": 30, "batch_size": 16, "learning_rate": 5e-3, "weight_decay": 0.01}
     settings = {"training": training | changes.pop("training", {}), "width": 64} | changes
     return SharedTrunkFit(kind="shared_trunk", responses="r", features=["f"], **settings)
 
@@ -56,7 +56,7 @@ def test_together_is_better_than_alone_and_everybody_is_predicted():
     data = world()
     together = scores(shared_trunk.fit_cohort(section(), data, Context(Compute())), data)
     alone = {}
-    for who in ("01", "04"):
+    for who in ("02",):
         one = data[who]
         alone |= scores(shared_trunk.fit_cohort(section(), {who: one}, Context(Compute())), data)
     assert set(together) == set(SUBJECTS)

@@ -103,7 +103,7 @@ def score_rows(fit, targets, units, metric, *, times=(np.nan,), level=0.4, group
         for target in targets
         for time in times
     ]
-    return pd.DataFrame(rows)[list(COLUMNS)]
+    return pd.DataFrame(rows).reindex(columns=list(COLUMNS))
 
 
 def scores(root, fit, table, **maps):
@@ -224,7 +224,30 @@ def fit(root, name, subject, targets, regions):
             attrs={"n_stimuli": len(STIMULI)},
         )
         return artifact(root, f"{name}-{subject}", "fit", rdms=data, fit=facts)
-    return artifact(root, f"{name}-{subject}", "fit", fit=facts)
+    random = generator(0, "predictions", name, subject)
+    data = xr.Dataset(
+        {
+            "predicted": (("target", "sample", "unit"), random.random((len(targets), 5, 8))),
+            "observed": (("sample", "unit"), random.random((5, 8))),
+        },
+        coords={
+            "target": np.array(targets, dtype=object),
+            "unit": np.array([f"u{n}" for n in range(8)], dtype=object),
+        },
+    )
+    return artifact(root, f"{name}-{subject}", "fit", predictions=data, fit=facts)
+
+
+@pytest.fixture
+def judged(tmp_path):
+    """Return the function that writes scores of the encoding fit at times, with maps."""
+
+    def write(times, maps):
+        table = score_rows("encoding", ["gabor/level1"], ["all"], "pearson_r", times=times)
+        table.loc[table["time"] == times[-1], "value"] += 1
+        return scores(tmp_path, "encoding", table, **{f"maps__{one}": maps for one in SUBJECTS})
+
+    return write
 
 
 @pytest.fixture

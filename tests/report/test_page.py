@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from fornix.report.material import Material
-from fornix.report.page import render
+from fornix.report.page import make, render
 
 EVIL = "<script>alert(1)</script>"
 
@@ -55,13 +55,14 @@ def test_no_text_from_data_becomes_markup(html, page):
 
 
 def test_nothing_is_loaded_from_elsewhere(page):
-    outside = [one for one in page.sources if not one.startswith(("data:", "#"))]
+    outside = [one for one in page.sources if not one.startswith(("data:", "#", "figures/"))]
     assert outside == ["https://doi.org/10.1/x"]
     assert "link" not in page.tags
 
 
-def test_every_section_is_there(page):
-    assert {"claims", "methods", "data", "graph", "results", "provenance"} <= set(page.ids)
+def test_numbers_come_first_then_pictures_then_methods(page):
+    sections = ["claims", "results", "methods", "data", "graph", "provenance"]
+    assert [one for one in page.ids if one in sections] == sections
     for inside in (one[1:] for one in page.sources if one.startswith("#")):
         assert inside in page.ids
 
@@ -106,6 +107,16 @@ def test_warnings_of_the_checks_are_shown(html):
 
 def test_a_browser_is_told_to_run_and_load_nothing(html):
     assert "default-src 'none'" in html
+
+
+def test_every_figure_is_a_file_too(html, page, inputs, study_of):
+    files = make(Material(study_of(), inputs)).files
+    links = [one for one in page.sources if one.startswith("figures/")]
+    assert sorted(links) == sorted(files)
+    assert len(files) == len(page.alts)
+    embedded = re.findall(r"data:image/[a-z+]+;base64,([^\"]+)", html)
+    assert [base64.b64decode(one) for one in embedded] == [files[name] for name in links]
+    assert all(re.fullmatch(r"figures/[A-Za-z0-9_-]+\.(svg|png)", name) for name in files)
 
 
 def test_figures_can_be_left_out(inputs, study_of):

@@ -26,6 +26,8 @@ def test_the_parts_are_there_and_agree(tmp_path, inputs, study_of):
     verdicts = [claim["verdict"] for claim in artifact.json("claims.json")]
     assert verdicts == ["supported", "not supported", "not testable here"]
     assert artifact.part("study.yaml").read_text() == "name: fake\n"
+    figures = sorted(path.name for path in artifact.part("figures").iterdir())
+    assert "encoding-1-regions-under-the-ceiling.svg" in figures
     assert artifact.part("report.html").read_text().startswith("<!DOCTYPE html>")
 
 

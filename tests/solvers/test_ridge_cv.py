@@ -8,6 +8,8 @@ both choices have the same loss to 1e-9.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from himalaya.backend import set_backend
@@ -17,7 +19,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
 
 from fornix.errors import FornixError
-from fornix.solvers.backend import Backend, choose_backend
+from fornix.solvers.backend import Backend, choose_backend, working_memory
 from fornix.solvers.fractions import System, losses
 from fornix.solvers.ridge import solve
 from fornix.study.compute import Compute
@@ -273,3 +275,16 @@ def test_the_backend_follows_the_device_and_the_work():
         assert choose_backend(Compute(device="auto"), 1e15) == Backend()
         with pytest.raises(FornixError, match="torch sees no GPU"):
             choose_backend(Compute(device="cuda"), 1e6)
+
+
+def test_working_memory_is_bounded_by_the_settings(monkeypatch):
+    import torch
+
+    assert working_memory(Backend(), Compute(memory_mb=2000)) == 500_000_000
+    told = []
+    card = SimpleNamespace(total_memory=16e9)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: card)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", told.append)
+    assert working_memory(Backend("cuda"), Compute(gpu_memory_mb=4000)) == 2_000_000_000
+    assert working_memory(Backend("cuda"), Compute(gpu_memory_mb=99_000)) == 8_000_000_000
+    assert told == [0.25, 1.0]

@@ -57,10 +57,10 @@ def write_epochs(path: Path, epochs: np.ndarray, times: np.ndarray, table: pd.Da
 
 
 def write_features(path: Path, layers: dict[str, np.ndarray], stimuli: Any) -> Path:
-    data = {
-        name: (("stimulus", f"feature:{name}"), np.asarray(values, np.float32))
-        for name, values in layers.items()
-    }
+    data = {}
+    for name, values in layers.items():  # tokens or places lie between stimuli and features
+        between = [f"axis{i}:{name}" for i in range(values.ndim - 2)]
+        data[name] = (("stimulus", *between, f"feature:{name}"), np.asarray(values, np.float32))
     attrs = {"layers": json.dumps(list(layers))}
     dataset = xr.Dataset(data, coords={"stimulus": text(stimuli)}, attrs=attrs)
     return write(path, "features", dataset, "stimulus")

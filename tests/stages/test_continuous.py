@@ -210,3 +210,39 @@ def test_trials_have_nothing_to_align(tmp_path, features):
     with pytest.raises(FornixError, match="trials") as caught:
         fit.run(section(), inputs, Target(tmp_path / "fit"), Compute(), subject="01")
     assert "volumes" in str(caught.value.mend)
+
+
+def test_the_delay_that_matters_is_found(tmp_path, features):
+    """Each region follows the tone of words with a delay of its own."""
+    planted = {"hears": 2.0, "thinks": 6.0, "both": 4.0}
+    times = TR * np.arange(N)
+
+    def follows(delay):
+        """Return each volume's summed tone of the words that began so much earlier."""
+        first = np.searchsorted(ONSET, times - delay)
+        last = np.searchsorted(ONSET, times - delay + TR)
+        sums = np.r_[0, np.cumsum(WORDS["tone"][:, 0])]
+        return stats.zscore(sums[last] - sums[first])
+
+    own = np.random.default_rng(3)
+    values = own.normal(size=(N, 4))
+    for name, delay in planted.items():
+        values[:, REGIONS.index(name)] += follows(delay)
+    align = {"method": "sum", "delays": [0, 2, 4, 6, 8], "each_delay": True}
+    responses = {"01": write_volumes(tmp_path / "r", values)}
+    found, _ = fit_and_score(tmp_path, section(align=align), responses, features, correction="max")
+    scores = found.table("scores")
+    lags = scores[(scores["metric"] == "lag_r") & (scores["target"] == "tones/layer")]
+    assert sorted(set(lags["time"])) == [0, 2, 4, 6, 8]
+    for name, delay in planted.items():
+        here = lags[lags["unit"] == name].set_index("time")
+        assert here["value"].idxmax() == delay
+        assert here["p_corrected"][delay] < 0.02
+        assert (here["p_corrected"].drop([delay]) > 0.02).sum() >= 3
+    assert (lags[lags["unit"] == "rests"]["p_corrected"] > 0.05).all()
+    whole = scores[(scores["metric"] == "pearson_r") & (scores["unit"] == "hears")]
+    assert set(whole["target"]) == {"tones/layer", "senses/layer"}
+    assert whole["time"].isna().all()
+    assert found.json("details.json")["how"]["lag_r"]
+    with pytest.raises(ValueError, match="there is one"):
+        section(align=align | {"delays": [2.0]})

@@ -16,6 +16,7 @@ from fitting import (
     write_responses,
 )
 
+from fornix.evaluation.corrections import note_uncorrected
 from fornix.evaluation.table import COLUMNS, KEYS
 from fornix.study.fits.classifier import ClassifierFit
 from fornix.study.fits.ridge import RidgeFit
@@ -356,3 +357,40 @@ def test_decoding_of_new_stimuli_has_a_null(tmp_path, shuffle):
     one = by(scores, unit="A", metric="accuracy")
     assert (one.p < 0.01, one.value > 0.9) == (not shuffle, not shuffle)
     assert by(scores, unit="B", metric="accuracy").p > 0.05
+
+
+def test_times_of_a_decoder_are_corrected_for_their_number(tmp_path):
+    rng = np.random.default_rng(4)
+    labels = np.tile(["face", "house"], 60)
+    epochs = rng.normal(size=(120, 6, 30))
+    epochs[labels == "face", :3, 15:] += 0.8
+    table = trials(labels, np.repeat(range(6), 20), trial_type=labels)
+    responses = {"01": write_epochs(tmp_path / "r", epochs, np.arange(30) / 100, table)}
+    section = ClassifierFit(kind="classifier", responses="eeg", window=0.03, step=0.03)
+    for correction in ("max", "cluster", "fdr"):
+        found, _ = fit_and_score(tmp_path / correction, section, responses, correction=correction)
+        auc = found.table("scores").query("metric == 'auc' and unit == 'all'")
+        late = auc["time"] > 0.16
+        assert (auc["p_corrected"][late] < 0.05).all(), correction
+        assert (auc["p_corrected"][auc["time"] < 0.12] > 0.05).all(), correction
+        assert "p_corrected" in found.json("details.json")["how"]
+
+
+@pytest.mark.parametrize("correction", ["max", "fdr"])
+def test_layers_of_an_rsa_are_corrected_for_their_number(tmp_path, correction):
+    found, _ = fit_and_score(tmp_path, RSA, *rsa_inputs(tmp_path), correction=correction)
+    rho = found.table("scores").query("metric == 'spearman_rho'")
+    for subject in ("01", "group"):
+        assert by(rho, subject=subject, target="content/right")["p_corrected"] < 0.02
+        assert by(rho, subject=subject, target="content/wrong")["p_corrected"] > 0.02
+    assert (rho["p_corrected"] >= rho["p"]).all()
+
+
+def test_what_is_not_corrected_is_named():
+    rows = [{"metric": "a", "p": 0.1, "p_corrected": 0.2}]
+    rows.append({"metric": "b", "p": 0.1, "p_corrected": np.nan})
+    notes: list[str] = []
+    note_uncorrected(rows, "max", notes)
+    assert notes == ["p of b isn't corrected by scores.correction: max"]
+    note_uncorrected(rows, "none", notes)
+    assert len(notes) == 1

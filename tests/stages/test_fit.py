@@ -88,7 +88,7 @@ def test_a_finished_fit_is_adopted(tmp_path, monkeypatch):
     inputs, _ = encoding_inputs(tmp_path)
     before = run(RIDGE, inputs, tmp_path / "fit")
     before.path.joinpath("manifest.json").unlink()
-    monkeypatch.setattr(fit.importlib, "import_module", lambda name: pytest.fail("fitted again"))
+    monkeypatch.setattr("fornix.models.ridge.fit", lambda *_: pytest.fail("fitted again"))
     # Another name for the same responses changes nothing.
     again = run(RIDGE.model_copy(update={"responses": "other"}), inputs, tmp_path / "fit")
     assert again.digest == before.digest

@@ -57,6 +57,17 @@ def test_what_a_user_put_there_stays(tmp_path):
     assert not list(folder.glob(".*.tmp"))
 
 
+def test_a_folder_takes_the_place_of_the_one_before(tmp_path):
+    folder = tmp_path / "results"
+    for name in ("one", "two"):
+        with create(Target(tmp_path / name), Recipe("report", {"text": name}, {})) as draft:
+            draft.file(f"figures/{name}.svg").write_text(name, encoding="utf-8")
+        assert publish(tmp_path / name, folder)
+        assert [path.name for path in (folder / "figures").iterdir()] == [f"{name}.svg"]
+        open_artifact(folder).verify()
+    assert not list(folder.glob(".*.tmp"))
+
+
 def test_there_must_be_something_to_publish(tmp_path):
     with pytest.raises(FornixError, match="no artifact here"):
         publish(tmp_path / "nothing", tmp_path / "results")

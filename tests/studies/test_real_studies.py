@@ -54,6 +54,14 @@ def test_haxby_category_predicts_voxels(haxby):
     assert row["p"] < 0.01
 
 
+def test_haxby_draws_a_map_of_every_category(haxby, run_study):
+    page = (run_study.root / "results/haxby2001/report.html").read_text(encoding="utf-8")
+    assert "Category maps" in page
+    assert "face: " in page.partition("Category maps")[2]
+    (figure,) = (run_study.root / "results/haxby2001/figures").glob("*-category-maps.svg")
+    assert "face, z = 0 mm" in figure.read_text(encoding="utf-8")
+
+
 def test_eeg_response_is_told_from_its_baseline(eeg):
     auc = pick(eeg, fit="response", metric="auc")
     assert auc[auc["time"] > 0]["value"].max() >= 0.90

@@ -12,17 +12,23 @@ from pydantic.fields import FieldInfo
 from fornix.study.scores import Evaluation
 from fornix.study.study import Study
 
-UNITS = re.compile(r"\b(s|Hz|mm|MB|µV|pixels|cycles/pixel|deg|dB|tokens|bins)\b|units of|share of")
+UNITS = re.compile(
+    r"\b(s|Hz|mm|MB|µV|fT|pixels|cycles/pixel|deg|dB|tokens|bins)\b|units of|share of"
+)
 """A unit as a word of its own: ``cut-off, Hz``, ``share of variance``."""
 
 PURE_NUMBERS = {
     # seeds and names of things that are counted in themselves
     "seed", "permutations", "batch_size", "parts", "inner_splits", "grid", "threads",
     "layers", "ranks", "k", "epochs", "resample", "directions", "pca", "lobes", "context",
-    "steps", "patience", "resamples", "width", "heads", "hidden", "depth", "layer",
+    "degree", "layer", "devices", "l1_ratio", "smallest", "most_hours",
+    # sizes of a network and lengths of a training
+    "steps", "checkpoints", "width", "depth", "heads", "hidden", "registers", "prototypes",
+    "head_width", "bottleneck", "patience", "resamples", "hierarchy",
     # probabilities, exponents, strengths
+    "momentum", "centre_momentum", "student_temperature", "teacher_temperature", "koleo",
+    "jitter", "grey", "solarize", "initializer_range", "weight_decay", "clip", "final_rate",
     "alpha", "alphas", "confidence", "power", "regularization", "l1", "learning_rate",
-    "weight_decay", "clip",
 }  # fmt: skip
 """Numeric settings without a unit; counts (``n_*``) needn't be listed."""
 

@@ -194,6 +194,14 @@ def test_a_variant_of_another_kind_replaces_the_section_whole(small, study_file)
     assert load_study(path, "waves").responses["betas"].kind == "eeg"
 
 
+def test_null_takes_a_section_away(small, study_file):
+    text = f"{small}variants:\n  bare: {{features: {{extra: null}}}}\n"
+    text = text.replace("features:\n", "features:\n  extra: {kind: pixels, dataset: data}\n", 1)
+    path = study_file(text)
+    assert "extra" in load_study(path).features
+    assert "extra" not in load_study(path, "bare").features
+
+
 def test_a_bad_variant_is_located_in_the_variant(small, complaint):
     text = small + VARIANTS.replace("high_pass", "hig_pass")
     message = complaint(text, "fast")

@@ -111,7 +111,7 @@ def test_delays_are_shifts_within_each_recording(method):
     points = pd.concat([words(40, last=70), words(40, "b", seed=1, last=50)], ignore_index=True)
     values = np.random.default_rng(1).normal(size=(40, 2))
     now = aligned(values, points, samples, method=method)
-    found = aligned(values, points, samples, method=method, delays=[0, 2, 6])
+    found = np.asarray(aligned(values, points, samples, method=method, delays=[0, 2, 6]))
     assert found.shape == (70, 6)
     for k, shift in enumerate((0, 1, 3)):
         expected = np.zeros_like(now)

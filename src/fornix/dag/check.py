@@ -13,9 +13,10 @@ from fornix.dag.code import code_of
 from fornix.dag.graph import Graph
 from fornix.errors import FornixError, did_you_mean
 from fornix.study.base import digest_of
+from fornix.study.features.huggingface import trained_by
 from fornix.study.fits.classifier import ClassifierFit
 from fornix.study.fits.encoding import EncodingSection
-from fornix.study.fits.rsa import RsaFit
+from fornix.study.fits.rsa import BrainDistance
 from fornix.study.responses import RdmResponses
 
 if TYPE_CHECKING:
@@ -59,7 +60,9 @@ def check(graph: Graph) -> Iterator[str]:
         for note in index.checks:
             yield f"datasets.{name}: {note['level']}: {note['where']}: {note['text']}"
     for name, features in graph.study.features.items():
-        if getattr(features, "model", None) is not None:
+        if fit := trained_by(features):
+            yield f"features.{name}: its model is trained by fits.{fit}"
+        elif getattr(features, "model", None) is not None:
             yield f"features.{name}: {_loadable(features)}"
     for name, responses in graph.study.responses.items():
         if responses.dataset in indexes:
@@ -101,7 +104,7 @@ def _check_responses(graph: Graph, name: str, index: Index) -> Iterator[str]:
     from fornix.ingest.select import select_events, select_recordings
 
     section = graph.study.responses[name]
-    fits = {key: fit for key, fit in graph.study.fits.items() if fit.responses == name}
+    fits = {key: fit for key, fit in graph.study.brain_fits.items() if fit.responses == name}
     where = f"responses.{name}"
     if isinstance(section, RdmResponses):
         return
@@ -119,7 +122,7 @@ def _check_responses(graph: Graph, name: str, index: Index) -> Iterator[str]:
     entities = recordings.set_index("recording")[["subject", "session", "run"]]
     samples = events.join(entities, on="recording")
     for key, fit in fits.items():
-        if not isinstance(fit, RsaFit):
+        if not isinstance(fit, BrainDistance):  # these hold nothing out of the samples
             _check_folds(fit, samples, graph.study.seed, f"fits.{key}")
             yield f"fits.{key}: folds can be made in every subject"
 

@@ -18,7 +18,9 @@ from fornix.errors import FornixError, did_you_mean
 from fornix.ingest.listing import Listing, scan
 from fornix.study.base import Section, Select, digest_of
 from fornix.study.datasets import Dataset, OpenNeuroDataset, RdmDataset, SimulatedDataset
+from fornix.study.features.huggingface import trained_by
 from fornix.study.features.union import Features
+from fornix.study.fits.pretraining import PretrainingSection
 from fornix.study.paths import expand
 from fornix.study.scores import Evaluation
 from fornix.study.study import Study
@@ -163,6 +165,8 @@ class Graph:
     ) -> Job:
         """Add a job; ``above`` are the needs whose settings count, by default all of them."""
         own = {k: v for k, v in _identity(section).items() if k not in REFERENCES}
+        if trained_by(section):  # the fit is among the needs; its name is no setting
+            del own["model"]
         # Subjects share their settings: one digest, one folder, a subfolder each.
         counted = needs if above is None else above
         shared = {k.removesuffix(f"/{job.subject}"): job.settings for k, job in counted.items()}
@@ -227,6 +231,7 @@ class Graph:
             "ingest": self.find("ingest", section.dataset),
             **self._maker(section.dataset),
             **({f"source/{source}": self.find("features", source)} if source else {}),
+            **({"model": self._pretraining(fit)} if (fit := trained_by(section)) else {}),
         }
         shares = [f"{i + 1}/{section.parts}" for i in range(section.parts)]
         parts = [
@@ -258,7 +263,7 @@ class Graph:
         found = []
         for key in ("model", "weights"):
             written = getattr(section, key, None)
-            if not isinstance(written, str):
+            if not isinstance(written, str) or trained_by(section):
                 continue
             path = self._package(written) or expand(written, where=f"{where}.{key}")
             if path.is_dir():
@@ -282,8 +287,30 @@ class Graph:
     def _listing(self, folder: Path, only: str | None = None) -> Listing:
         return scan(folder, self.cache / "listings", only=only)
 
+    def _pretraining(self, name: str) -> Job:
+        """Add a fit that needs stimuli alone; features may be made of it."""
+        if ("fit", name, None) in self.jobs:
+            return self.jobs["fit", name, None]
+        section = self.study.fits[name]
+        assert isinstance(section, PretrainingSection)  # noqa: S101 - the study has been checked
+        return self._job(
+            "fit",
+            name,
+            section,
+            needs={
+                "ingest": self.find("ingest", section.dataset),
+                **self._maker(section.dataset),
+            },
+            seed=self.study.seed,
+            roots={"root": self.root(section.dataset)},
+            modules=(f"fornix.stages.tasks.{section.task}", f"fornix.models.{section.kind}"),
+        )
+
     def _fit(self, name: str) -> None:
         section = self.study.fits[name]
+        if isinstance(section, PretrainingSection):
+            self._pretraining(name)
+            return
         used = {f"features/{one}": one for one in section.reads()}
         features = {key: self.find("features", one) for key, one in used.items()}
         modules = (f"fornix.stages.tasks.{section.task}", f"fornix.models.{section.kind}")
@@ -343,6 +370,7 @@ class Graph:
             if job.stage in keys and "." not in job.name  # parts are in the whole
             for subject in self._whose(job)
         }
+        needs |= {f"pretraining/{one}": self._pretraining(one) for one in self.study.pretrainings}
         self._job("report", self.label, self.study, needs=needs, seed=self.study.seed)
 
     def _whose(self, job: Job) -> list[str | None]:

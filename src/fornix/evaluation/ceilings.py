@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
-from fornix.evaluation.metrics import Floats, centred, normalised_product, unit_ranks
+from fornix.evaluation.comparisons import PRODUCTS, compare, pooled, vectors
+from fornix.evaluation.metrics import Floats, centred, normalised_product, sums_by
 
 
 class NoiseCeiling(NamedTuple):
@@ -67,6 +67,49 @@ def noise_ceiling(
         share = signal / (signal + noise * (1 / averaged).mean())
     flat = total <= 1e-12 * np.maximum((values**2).mean(0), 1e-300)
     return NoiseCeiling(np.where(flat, np.nan, share), repeated)
+
+
+def explainable_variance(
+    responses: NDArray[Any], stimuli: NDArray[Any], n_averaged: NDArray[Any] | None = None
+) -> NoiseCeiling:
+    """Return each unit's ceiling from the signal power, which is unbiased.
+
+    Sahani & Linden 2003 (NIPS 15): from n repeats, the power of the signal is that of the mean
+    less 1/n of the noise's, ``(n P(mean) - mean P(repeat)) / (n - 1)``; by the analysis of variance
+    where stimuli have unequal repeats. :func:`noise_ceiling` takes the noise off the variance of
+    all samples instead, of which (n - 1) / (N - 1) of the signal are missing, since repeats of one
+    stimulus share it.
+
+    Parameters
+    ----------
+    responses
+        Single samples, (sample, unit).
+    stimuli
+        Stimulus of each sample.
+    n_averaged
+        Samples in each scored average; None: all repeats of a stimulus are averaged.
+
+    Returns
+    -------
+    NoiseCeiling
+        ``share`` is cut at 0, which is where a unit without signal ends in half of all cases.
+    """
+    values = np.asarray(responses, dtype=np.float64)
+    _, codes, counts = np.unique(stimuli, return_inverse=True, return_counts=True)
+    repeated = int((counts > 1).sum())
+    if not repeated or len(counts) < 2:
+        return NoiseCeiling(np.full(values.shape[1], np.nan), 0)
+    n, k = len(values), len(counts)
+    about_mean = centred(values)
+    sums = sums_by(codes, about_mean)
+    noise = (centred(values, codes) ** 2).sum(0) / (n - k)
+    between = (sums**2 / counts[:, None]).sum(0) / (k - 1)
+    typical = (n - (counts**2).sum() / n) / (k - 1)
+    signal = np.maximum(0, (between - noise) / typical)
+    averaged = counts if n_averaged is None else np.asarray(n_averaged)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = signal / (signal + noise * (1 / averaged).mean())
+    return NoiseCeiling(np.where(about_mean.any(0), share, np.nan), repeated)
 
 
 def split_half(
@@ -153,17 +196,20 @@ def others_mean(responses: NDArray[Any]) -> Floats:
     return np.asarray((total - responses) / (len(responses) - 1))
 
 
-def rsa_ceiling(brain: NDArray[Any]) -> tuple[float, float]:
-    """Return the lower and upper noise ceiling of Spearman correlations with subjects' RDMs.
+def rsa_ceiling(brain: NDArray[Any], how: str = "spearman") -> tuple[float, float]:
+    """Return the lower and upper noise ceiling of comparisons with subjects' RDMs.
 
-    Nili et al. 2014 (PLoS Comput Biol 10:e1003553): every subject's dissimilarities are ranked.
-    Upper: mean correlation of each subject with the mean of all, himself included (overfitted);
-    lower: with the mean of the others (underfitted).
+    Nili et al. 2014 (PLoS Comput Biol 10:e1003553): every subject's dissimilarities are scaled so
+    that their mean predicts best (ranked, for rank correlations). Upper: mean comparison of each
+    subject with the mean of all, himself included (overfitted); lower: with the mean of the
+    others (underfitted).
 
     Parameters
     ----------
     brain
         Dissimilarities, (pair, subject).
+    how
+        A comparison, see ``fornix.evaluation.comparisons``.
 
     Returns
     -------
@@ -172,10 +218,18 @@ def rsa_ceiling(brain: NDArray[Any]) -> tuple[float, float]:
     n = brain.shape[1]
     if n < 2:
         return float("nan"), float("nan")
-    ranks = rankdata(brain, axis=0)
-    total = ranks.sum(1, keepdims=True)
+    scaled = pooled(brain, how)
     # Ranked again, as a model would be (and as rsatoolbox does). Sums of ranks are exact, so that
     # ties stay ties.
-    upper = (unit_ranks(brain) * unit_ranks(total)).sum(0)
-    lower = (unit_ranks(brain) * unit_ranks(total - ranks)).sum(0)
-    return float(lower.mean()), float(upper.mean())
+    total = scaled.sum(1, keepdims=True)
+    return _mean_match(brain, total - scaled, how), _mean_match(brain, total, how)
+
+
+def _mean_match(brain: NDArray[Any], best: NDArray[Any], how: str) -> float:
+    """Return the mean comparison of each subject with its own column of ``best``, or the one."""
+    if how in PRODUCTS:
+        return float((vectors(brain, how) * vectors(best, how)).sum(0).mean())
+    columns = np.broadcast_to(best, brain.shape).T
+    pairs = zip(brain.T, columns, strict=True)
+    each = [compare(a[:, None], b[:, None], how)[0, 0] for a, b in pairs]
+    return float(np.mean(each))

@@ -16,6 +16,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from fornix.evaluation.paired import effect_in_words, p_in_words, pair_rows
+from fornix.evaluation.statistics.signs import ENOUGH as MANY
 from fornix.evaluation.table import GROUP, KEYS
 from fornix.study.claims import (
     AboveChance,
@@ -31,8 +33,6 @@ from fornix.study.claims import (
 )
 
 SUPPORTED, REFUTED, UNTESTABLE = "supported", "not supported", "not testable here"
-MANY = 6
-"""From so many subjects on, tests are over subjects; with fewer, every subject is its own test."""
 ROUNDING = 1e-9
 """A mean of 0.4 must reach a threshold of 0.4, however its sum was rounded."""
 
@@ -146,10 +146,11 @@ def _above_chance(
     values = _by_subject(found, claim.scores)
     # The best of many times lies above chance by itself: only p-values that pay for it count.
     if len(values) >= MANY and not claim.scores.best:
-        over = _by_subject(found.assign(value=found["value"] - found["chance"]), claim.scores)
-        t = stats.ttest_1samp(over, 0, alternative="greater")
-        numbers = f"{_list(values)}; t({len(over) - 1}) = {t.statistic:.2f}, {_p(t.pvalue)}"
-        return bool(t.pvalue < claim.alpha), numbers, len(found)
+        over = (found["value"] - found["chance"]).to_numpy(dtype=np.float64)
+        text, p_over = effect_in_words(
+            over, found["subject"].to_numpy(), 1 - claim.alpha, mixed=claim.over == "rows"
+        )
+        return p_over < claim.alpha, f"{_list(values)}; above chance by {text}", len(found)
     # Several rows a subject are several chances to be significant: the smallest p pays for them.
     tests = found.groupby("subject")["p"].agg(["min", "count"])
     p = (tests["min"] * tests["count"]).clip(upper=1)
@@ -161,9 +162,11 @@ def _above_chance(
     )
     if len(values) >= MANY:
         together = float(stats.combine_pvalues(p, method="fisher").pvalue)
-        numbers = f"{_list(values)}; permutation p of all subjects combined, {_p(together)}{more}"
+        numbers = (
+            f"{_list(values)}; permutation p of all subjects combined, {p_in_words(together)}{more}"
+        )
         return together < claim.alpha, numbers, len(found)
-    per = ", ".join(_p(one) for one in p)
+    per = ", ".join(p_in_words(one) for one in p)
     return bool((p < claim.alpha).all()), f"{_list(values)}; permutation {per}{more}", len(found)
 
 
@@ -188,7 +191,7 @@ def _at_chance(
             p = pd.Series(2 * stats.norm.sf(z.abs()))
     corrected = min(1.0, float(p.min()) * len(p))
     numbers = f"mean {found['value'].mean():.3g} (chance {found['chance'].mean():.3g}), "
-    numbers += f"smallest two-sided {_p(corrected)}"
+    numbers += f"smallest two-sided {p_in_words(corrected)}"
     numbers += f" corrected for {len(p)} scores" if len(p) > 1 else ""
     return corrected >= claim.alpha, numbers + within, len(found)
 
@@ -216,49 +219,52 @@ def _near(claim: Near, scores: pd.DataFrame, intervals: object) -> tuple[bool, s
 
 
 def _greater(claim: Greater, scores: pd.DataFrame, intervals: object) -> tuple[bool, str, int]:
-    pairs, n_rows = _pairs(claim, scores)
-    difference = pairs["one"] - pairs["other"]
-    wins = int((difference > claim.by).sum())
+    pairs, means, n_rows = _pairs(claim, scores)
+    wins = int((means["one"] - means["other"] > claim.by).sum())
     margin = f" by more than {claim.by:g}" if claim.by else ""
-    numbers = f"{_list(pairs['one'])} against {_list(pairs['other'])}; "
-    numbers += f"greater{margin} in {wins} of {len(pairs)}"
-    holds = wins == len(pairs)
-    if len(pairs) >= MANY:
-        t = stats.ttest_1samp(difference, claim.by, alternative="greater")
-        numbers += f"; paired t({len(pairs) - 1}) = {t.statistic:.2f}, {_p(t.pvalue)}"
-        holds = bool(t.pvalue < claim.alpha)
-    return holds, numbers, n_rows
+    numbers = f"{_list(means['one'])} against {_list(means['other'])}; "
+    numbers += f"greater{margin} in {wins} of {len(means)}"
+    if len(pairs) > len(means):
+        numbers += f" (paired in {len(pairs)} units or times)"
+    text, p = effect_in_words(
+        (pairs["one"] - pairs["other"]).to_numpy(dtype=np.float64),
+        pairs["subject"].to_numpy(),
+        1 - claim.alpha,
+        against=claim.by,
+        mixed=claim.over == "rows",
+    )
+    holds = wins == len(means) if len(means) < MANY else p < claim.alpha
+    return holds, f"{numbers}; difference {text}", n_rows
 
 
 def _tie(claim: Tie, scores: pd.DataFrame, intervals: object) -> tuple[bool, str, int]:
-    pairs, n_rows = _pairs(claim, scores)
-    difference = pairs["one"] - pairs["other"]
+    _, means, n_rows = _pairs(claim, scores)
+    difference = means["one"] - means["other"]
     close = int((difference.abs() < claim.within).sum())
-    numbers = f"{_list(pairs['one'])} against {_list(pairs['other'])}; mean difference "
-    numbers += f"{difference.mean():+.3f}, within {claim.within:g} in {close} of {len(pairs)}"
-    holds = close == len(pairs)
-    if len(pairs) >= MANY:
+    text, _ = effect_in_words(
+        difference.to_numpy(dtype=np.float64), means.index.to_numpy(), 1 - 2 * claim.alpha
+    )
+    numbers = f"{_list(means['one'])} against {_list(means['other'])}; mean difference {text}, "
+    numbers += f"within {claim.within:g} in {close} of {len(means)}"
+    holds = close == len(means)
+    if len(means) >= MANY:
         above = stats.ttest_1samp(difference, -claim.within, alternative="greater")
         below = stats.ttest_1samp(difference, claim.within, alternative="less")
         p = max(float(above.pvalue), float(below.pvalue))
-        numbers += f"; equivalence {_p(p)}"
+        numbers += f"; equivalence {p_in_words(p)}"
         holds = p < claim.alpha
     return holds, numbers, n_rows
 
 
-def _pairs(claim: Greater | Tie, scores: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """Return both numbers of every subject that has both, and how many rows they rest on."""
+def _pairs(claim: Greater | Tie, scores: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, int]:
+    """Return pairs, both means of every subject that has both, and how many rows they rest on."""
     first, second = select(scores, claim.scores), select(scores, claim.than)
-    pairs = pd.concat(
-        [_by_subject(first, claim.scores), _by_subject(second, claim.than)],
-        axis=1,
-        join="inner",
-        keys=["one", "other"],
-    )
+    pairs = pair_rows(first, second, (claim.scores, claim.than))
     if pairs.empty:
         msg = "the two fits have no subject in common"
         raise _Untestable(msg)
-    return pairs, len(first) + len(second)
+    means = pairs.groupby("subject")[["one", "other"]].mean()
+    return pairs, means, len(first) + len(second)
 
 
 def _best(claim: Best, scores: pd.DataFrame, intervals: object) -> tuple[bool, str, int]:
@@ -276,6 +282,9 @@ def _best(claim: Best, scores: pd.DataFrame, intervals: object) -> tuple[bool, s
     runner = others.mean().idxmax()
     numbers = f"{claim.winner} {means[claim.winner].mean():.3f}, next {runner} "
     numbers += f"{others[runner].mean():.3f}; first in {wins} of {len(means)} subjects"
+    ahead = (means[claim.winner] - others[runner]).dropna()
+    text, _ = effect_in_words(ahead.to_numpy(), ahead.index.to_numpy(), 1 - claim.alpha)
+    numbers += f"; ahead by {text}"
     return wins == len(means), numbers, len(found)
 
 
@@ -300,9 +309,9 @@ def _trend(claim: Trend, scores: pd.DataFrame, intervals: object) -> tuple[bool,
     numbers += f"; {claim.direction} by {claim.by:g} or more in {agree} of {len(signed)}"
     holds = agree == len(signed)
     if len(signed) >= MANY:
-        t = stats.ttest_1samp(signed, 0, alternative="greater")
-        numbers += f"; t({len(signed) - 1}) = {t.statistic:.2f}, {_p(t.pvalue)}"
-        holds = bool(t.pvalue < claim.alpha and signed.mean() >= claim.by)
+        text, p = effect_in_words(signed.to_numpy(), signed.index.to_numpy(), 1 - claim.alpha)
+        numbers += f"; {text}"
+        holds = bool(p < claim.alpha and signed.mean() >= claim.by)
     return holds, numbers, len(found)
 
 
@@ -326,7 +335,3 @@ def _list(values: pd.Series[Any]) -> str:
         return each + whose.get(str(values.index[0]), " (one subject)")
     few = f" ({each})" if len(values) <= MANY else f" ({values.min():.3f} to {values.max():.3f})"
     return f"mean {np.mean(values):.3f} of {len(values)} subjects{few}"
-
-
-def _p(value: float) -> str:
-    return f"p = {value:.3f}" if value >= 0.001 else "p < 0.001"

@@ -9,6 +9,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from fornix.evaluation.corrections import HOW as HOW_CORRECTED
+from fornix.evaluation.corrections import Corrections
 from fornix.evaluation.metrics import Floats, accuracy, auc, fold_ranks
 from fornix.evaluation.permutation import null_interval, p_value, permuted_labels, widened
 from fornix.evaluation.table import Evaluated, score_row
@@ -46,6 +48,8 @@ def evaluate(
         The study's seed.
     """
     found = Evaluated(how=dict(_HOW))
+    if section.scores.correction != "none":
+        found.how["p_corrected"] = HOW_CORRECTED[section.scores.correction]
     for subject, fit in track(list(fits.items()), "subjects"):
         rng = generator(seed, "evaluate", "decoding", subject)
         found.rows += _rows(subject, fit.load(), section.scores, rng)
@@ -64,6 +68,7 @@ def _rows(
     permuted = permuted_labels(labels, exchangeable, scores.permutations, rng)
     times = fit["time"].values
     windowed = len(times) > 1 or times[0] != 0
+    corrections = Corrections(scores.correction, scores.permutations)
     chances = {"accuracy": float(np.bincount(labels).max() / len(labels)), "auc": 0.5}
     rows = []
     for u, unit in enumerate(fit["unit"].values.astype(str)):
@@ -80,7 +85,7 @@ def _rows(
         for metric, value in values.items():
             p = p_value(nulls[metric], value)
             low, high = null_interval(nulls[metric], scores.confidence)
-            rows += [
+            made = [
                 score_row(
                     subject=subject,
                     target=str(fit.attrs["label"]),
@@ -95,6 +100,9 @@ def _rows(
                 )
                 for t, time in enumerate(times)
             ]
+            corrections.add(made, np.asarray(value), nulls[metric])
+            rows += made
+    corrections.finish()
     return rows
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.stats import rankdata
 
 Floats = NDArray[np.float64]
@@ -38,9 +39,17 @@ def _fold_means(values: Floats, fold: NDArray[Any] | None) -> Floats:
     if fold is None:
         return np.asarray(values.mean(0))
     _, codes, counts = np.unique(fold, return_inverse=True, return_counts=True)
-    sums = np.zeros((len(counts), values.shape[1]))
-    np.add.at(sums, codes, values)
-    return np.asarray((sums / counts[:, None])[codes])
+    return np.asarray((sums_by(codes, values) / counts[:, None])[codes])
+
+
+def sums_by(codes: NDArray[np.intp], values: NDArray[Any]) -> Floats:
+    """Return the sums over the samples that share a code, (sample, column) -> (code, column).
+
+    Codes are 0 to n - 1, and each of them is there.
+    """
+    places = np.arange(len(codes))
+    chosen = sparse.csr_array((np.ones(len(codes)), (codes, places)))
+    return np.asarray(chosen @ np.asarray(values, dtype=np.float64))
 
 
 def folds_are_large(fold: NDArray[Any]) -> bool:
@@ -102,14 +111,17 @@ def held_out_correlation(
     -------
     float64 (unit,); NaN where a unit's responses don't vary, 0 where only predictions don't.
     """
-    a, b = correlation_factors(observed, predicted, fold)
+    return correlation_of_factors(*correlation_factors(observed, predicted, fold))
+
+
+def correlation_of_factors(a: Floats, b: Floats) -> Floats:
+    """Return the score of each column pair of :func:`correlation_factors`."""
     return np.where(a.any(0), np.clip((a * b).sum(0), -1, 1), np.nan)
 
 
 def _training_means(observed: Floats, fold: NDArray[Any]) -> Floats:
-    names, codes, counts = np.unique(fold, return_inverse=True, return_counts=True)
-    sums = np.zeros((len(names), observed.shape[1]))
-    np.add.at(sums, codes, observed)
+    _, codes, counts = np.unique(fold, return_inverse=True, return_counts=True)
+    sums = sums_by(codes, observed)
     means = (sums.sum(0) - sums) / (len(observed) - counts)[:, None]
     return np.asarray(means[codes])
 

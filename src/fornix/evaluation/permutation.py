@@ -212,9 +212,10 @@ def null_correlations(
     Parameters
     ----------
     brain
-        (pair, subject), columns centred and of length 1; pairs in the order of ``np.triu_indices``.
+        (item, subject), such that products with models are their comparison. Items are the pairs
+        in the order of ``np.triu_indices``; entries of the diagonal may follow them.
     models
-        (pair, model), likewise.
+        (item, model), likewise.
     n_stimuli
         Number of stimuli.
     permutations
@@ -229,8 +230,12 @@ def null_correlations(
     index[rows, columns] = index[columns, rows] = np.arange(len(rows))
     null = np.empty((len(permutations), brain.shape[1], models.shape[1]))
     step = max(1, CHUNK_BYTES // (8 * max(1, brain.size)))
+    with_diagonal = len(brain) > len(rows)
     for start in range(0, len(permutations), step):
         some = permutations[start : start + step]
-        shuffled = brain[index[some[:, rows], some[:, columns]]]
+        places = index[some[:, rows], some[:, columns]]
+        if with_diagonal:
+            places = np.concatenate([places, len(rows) + some], axis=1)
+        shuffled = brain[places]
         null[start : start + step] = np.einsum("kps,pm->ksm", shuffled, models, optimize=True)
     return null

@@ -48,19 +48,23 @@ class Shared:
 def shared_samples(fits: Mapping[str, xr.Dataset], notes: list[str]) -> Shared | None:
     """Return what subjects share, or None, with a note, if it isn't enough.
 
-    Samples of two subjects are the same if session, run and onset are; units if their names are.
+    Volumes of two subjects are the same if session, run and onset are; trials and their averages
+    if stimulus and held-out group are; units if their names are.
     """
     names = list(fits)
     if len(names) < 2:
         return None
     units = [list(map(str, one["unit"].values)) for one in fits.values()]
     if any(one != units[0] for one in units[1:]):
-        notes.append("subjects have different units, so that they can't be compared in time")
+        notes.append("subjects have different units, so that they can't be compared unit by unit")
         return None
-    keys = {name: _keys(one) for name, one in fits.items()}
+    keys = {
+        name: _keys(one) if one.attrs.get("samples") == "volumes" else _stimuli(one)
+        for name, one in fits.items()
+    }
     common = set(keys[names[0]]).intersection(*keys.values())
     if len(common) < MIN_SHARED:
-        notes.append("subjects share no time course, so that they can't be compared in time")
+        notes.append("subjects share no time course or stimuli, so that they can't be compared")
         return None
     order = [key for key in keys[names[0]] if key in common]
     places = {name: {key: at for at, key in enumerate(mine)} for name, mine in keys.items()}
@@ -92,7 +96,8 @@ def intersubject_rows(
     rest = others_mean(shared.observed)
     for k, (subject, r) in enumerate(shared.ceilings().items()):
         rng = generator(seed, "evaluate", "intersubject", subject)
-        items = Items(items_of, items_of, circular_shifts(stretch, scores.permutations, rng))
+        orders = circular_shifts(stretch, scores.permutations, rng)
+        items = Items(items_of, items_of, orders, items_of)
         mine, others = (unit_columns(centred(one[k])) for one in (shared.observed, rest))
         for region, time, units in places:
             if not len(units):
@@ -114,6 +119,17 @@ def intersubject_rows(
                 )
             )
     return rows
+
+
+def _stimuli(fit: xr.Dataset) -> list[tuple[str, str, str]]:
+    """Return held-out group, stimulus, and which of its samples it is, of each sample."""
+    seen: dict[tuple[str, str], int] = {}
+    found = []
+    for group, stimulus in zip(fit["group"].values, fit["stimulus"].values, strict=True):
+        key = str(group), str(stimulus)
+        seen[key] = seen.get(key, 0) + 1
+        found.append((*key, str(seen[key])))
+    return found
 
 
 def _keys(fit: xr.Dataset) -> list[tuple[str, str, str]]:

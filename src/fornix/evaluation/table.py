@@ -23,6 +23,11 @@ COLUMNS = (
     "ceiling",
     "p",
     "n",
+    "p_corrected",
+    "normalised",
+    "effect",
+    "lower",
+    "upper",
 )
 """Columns of ``scores.parquet``, in this order."""
 
@@ -39,7 +44,8 @@ ALL = "all"
 """Session or unit of rows that are about all of them together."""
 
 _TEXT = ("study", "fit", "subject", "session", "target", "unit", "metric")
-_NUMBERS = ("time", "value", "chance", "ceiling", "p", "low", "high")
+_INFERRED = ("p_corrected", "normalised", "effect", "lower", "upper")
+_NUMBERS = ("time", "value", "chance", "ceiling", "p", "low", "high", *_INFERRED)
 _NAN = float("nan")
 
 
@@ -59,6 +65,10 @@ class Evaluated:
         Further numbers, JSON-like.
     notes
         What the reader should know.
+    draws
+        Place of the table -> means over subjects in bootstrap samples, for the group's intervals.
+    tables
+        Further tables by name, of one line a dictionary; they get a column ``fit``.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -66,6 +76,8 @@ class Evaluated:
     how: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    draws: dict[Any, Any] = field(default_factory=dict)
+    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
 def score_row(
@@ -82,8 +94,13 @@ def score_row(
     ceiling: float = _NAN,
     p: float = _NAN,
     interval: tuple[float, float] = (_NAN, _NAN),
+    p_corrected: float = _NAN,
+    effect: float = _NAN,
+    between: tuple[float, float] = (_NAN, _NAN),
 ) -> dict[str, Any]:
-    """Return one row of the score table, with the bounds of its interval.
+    """Return one row of the score table, with the bounds of its null's interval.
+
+    The column ``normalised`` is the value over its ceiling, where there is one.
 
     Parameters
     ----------
@@ -97,12 +114,25 @@ def score_row(
         Permutation p-value, or NaN.
     interval
         Central interval of the null distribution, or NaN.
+    p_corrected
+        p corrected for many tests, or NaN.
+    effect
+        Cohen's d_z over subjects, or NaN.
+    between
+        Confidence interval of the value, the columns ``lower`` and ``upper``; or NaN.
     """
     return {
         **{"study": "", "fit": "", "subject": subject, "session": session, "target": target},
         **{"unit": unit, "time": time, "metric": metric, "value": value, "chance": chance},
         **{"ceiling": ceiling, "p": p, "n": n, "low": interval[0], "high": interval[1]},
+        **{"p_corrected": p_corrected, "normalised": normalised(value, ceiling)},
+        **{"effect": effect, "lower": between[0], "upper": between[1]},
     }
+
+
+def normalised(value: float, ceiling: float) -> float:
+    """Return a value as a share of its ceiling; NaN where nothing can be explained."""
+    return value / ceiling if ceiling > 0 else _NAN
 
 
 def score_table(rows: Iterable[Mapping[str, Any]], fit: str = "") -> pd.DataFrame:

@@ -50,11 +50,17 @@ def read_eeg(path: Path, metadata: dict[str, Any]) -> Header:
     except OSError as error:
         problem = f"the recording can't be read: {error.strerror}"
         raise FornixError(problem, where=str(path), mend=FETCH) from None
-    return _compare(path, header, metadata)
+    return compare(path, header, metadata)
 
 
-def _compare(path: Path, header: Header, metadata: Mapping[str, Any]) -> Header:
-    """Compare a header with the sidecar."""
+def compare(path: Path, header: Header, metadata: Mapping[str, Any]) -> Header:
+    """Return a header with what its sidecar says otherwise.
+
+    Raises
+    ------
+    FornixError
+        If the sidecar says that the recording is longer.
+    """
     warnings = list(header.warnings)
     rate = _number(metadata.get("SamplingFrequency"))
     if math.isfinite(rate) and abs(rate - header.sampling_frequency) > 0.01 * rate:

@@ -14,6 +14,7 @@ from fornix.ingest.companions import index_companions
 from fornix.ingest.events import RawEvents, index_events
 from fornix.ingest.findings import Findings
 from fornix.ingest.layout import check_root, find_recordings, labels, read_description
+from fornix.ingest.pictures import has_stimuli_alone, index_pictures
 from fornix.ingest.rdms import index_rdms
 from fornix.ingest.recordings import index_recordings
 from fornix.ingest.select import select_recordings
@@ -120,6 +121,14 @@ def build_index(
         companions = index_companions(root, [], digests=False)
         return Index(dataset, recordings, events, stimuli, companions, findings.checks)
     description = read_description(root)
+    if has_stimuli_alone(root, section.stimuli):
+        stimuli = index_pictures(section.stimuli, root, findings, digests=digests)
+        findings.raise_problems()
+        recordings = index_recordings([], root, findings, digests=False)
+        events = index_events(recordings, root, findings).finish([])
+        companions = index_companions(root, [], digests=False)
+        dataset = {**description, "n_subjects": 0, "subjects": [], "kind": "stimuli"}
+        return Index(dataset, recordings, events, stimuli, companions, findings.checks)
     files = find_recordings(root, section.select.subject)
     names = pd.DataFrame(
         [

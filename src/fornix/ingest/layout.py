@@ -13,12 +13,14 @@ from typing import Any
 from bids import BIDSLayout, BIDSLayoutIndexer
 
 from fornix.errors import FornixError, did_you_mean
+from fornix.ingest.listing import EMPTY
 from fornix.ingest.select import ENTITIES
 
 DESCRIPTION = "dataset_description.json"
 EXTENSIONS = {
     "bold": (".nii", ".nii.gz"),
     "eeg": (".vhdr", ".edf", ".bdf", ".set"),
+    "meg": (".fif",),
     "timeseries": (".tsv",),
 }
 """Suffix -> extensions of the files that are recordings."""
@@ -127,7 +129,8 @@ def find_recordings(root: Path, subjects: Sequence[str] | None) -> list[BidsFile
         for file in layout.get(suffix=suffix, extension=list(allowed)):
             entities = {name: str(value) for name, value in file.get_entities().items()}
             path = Path(file.path).relative_to(layout.root).as_posix()
-            if "subject" in entities and entities.get(PYBIDS["description"]) != CONFOUNDS:
+            by_product = entities.get(PYBIDS["description"]) == CONFOUNDS
+            if entities.get("subject", EMPTY) != EMPTY and not by_product:
                 found.append(BidsFile(path, entities, dict(file.get_metadata())))
     if not found:
         _reject_unknown(root, subjects)

@@ -24,6 +24,7 @@ from fornix.store.digests import combine, file_digest
 SKIPPED = {"sourcedata", "code", "logs"}
 LOCK = ".lock"
 """Ending of files that other tools put beside those they read; they come and go."""
+EMPTY = "emptyroom"
 READERS = 4
 SETTLE_NS = 100_000_000
 """Age of a change from which its time stamp is trusted; file systems tick every few ms."""
@@ -55,10 +56,12 @@ class Listing:
         """Return the BIDS entities of the files with a suffix, such as ``bold``, by their names.
 
         The key ``subject`` is always there; ``datatype`` folders and formats aren't looked at.
-        Confounds are time series too, and no recordings.
+        Confounds are time series too, and no recordings; MEG of an empty room is of nobody.
         """
         found = (entities(Path(name).name) for name in self.files)
-        ours = (one for one in found if one.get("suffix") == suffix and "sub" in one)
+        ours = (
+            one for one in found if one.get("suffix") == suffix and one.get("sub", EMPTY) != EMPTY
+        )
         return [one for one in ours if one.get("desc") != "confounds"]
 
 

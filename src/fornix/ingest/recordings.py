@@ -14,6 +14,7 @@ from fornix.ingest.eeg import read_eeg
 from fornix.ingest.findings import Findings
 from fornix.ingest.header import Header
 from fornix.ingest.layout import BidsFile, labels
+from fornix.ingest.meg import read_meg
 from fornix.ingest.nifti import read_bold
 from fornix.ingest.tables import with_none
 from fornix.ingest.timeseries import read_timeseries
@@ -99,6 +100,8 @@ def _read(path: Path, file: BidsFile, *, thorough: bool) -> Header:
         return read_bold(path, file.metadata, thorough=thorough)
     if file.entities["suffix"] == "timeseries":
         return read_timeseries(path, file.metadata)
+    if file.entities["suffix"] == "meg":
+        return read_meg(path, file.metadata)
     return read_eeg(path, file.metadata)
 
 
@@ -127,12 +130,12 @@ def _reject_parts(files: Sequence[BidsFile], findings: Findings) -> None:
 
 
 def _reject_mixtures(table: pd.DataFrame, findings: Findings) -> None:
-    """Find runs of one subject that differ in space (fMRI), in channels or rate (EEG)."""
+    """Find runs of one subject that differ in space (fMRI), in channels or rate (EEG, MEG)."""
     same = ["subject", "task", "acquisition", "space", "description", "suffix"]
     named = table.set_index("recording")
     for _, runs in named.groupby(same, dropna=False, sort=False):
         columns = {"shape": "regions" if runs["suffix"].iloc[0] == "timeseries" else "voxels"}
-        if runs["suffix"].iloc[0] == "eeg":
+        if runs["suffix"].iloc[0] in ("eeg", "meg"):
             columns = {"shape": "channels", "sampling_frequency": "Hz"}
         for column, unit in columns.items():
             words = [(str(name), _word(value)) for name, value in runs[column].items()]

@@ -12,7 +12,8 @@ from sklearn.decomposition import PCA
 
 from fornix.models.interface import Context, EncodingData, Predictions
 from fornix.progress import track
-from fornix.solvers.backend import Backend, choose_backend
+from fornix.solvers.backend import Backend, choose_backend, working_memory
+from fornix.solvers.panels import Matrix, moments, scaled
 from fornix.solvers.ridge import MEMORY, Solution, solve, work
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
 EXACT_PCA = 2000
 """Samples or features up to which components are exact; beyond, they are randomised."""
-
-MEMORY_SHARE = 0.25
-"""Of a job's memory, what the solver takes for its working arrays."""
 
 
 def fit(section: RidgeFit, data: EncodingData, context: Context) -> Predictions:
@@ -42,16 +40,17 @@ def fit(section: RidgeFit, data: EncodingData, context: Context) -> Predictions:
     everything = np.arange(len(Y))
     sizes = [data.width(target) for target in data.targets]
     ahead = sum(work(len(Y), p, Y.shape[1], n_folds) for p in sizes) * (len(data.folds) + 1)
+    backend = choose_backend(context.resources, ahead)
     settings = partial(
         fit_standardised,
         alphas=np.logspace(low, high, count),
         n_components=section.pca,
-        backend=choose_backend(context.resources, ahead),
-        memory=int(MEMORY_SHARE * 1e6 * context.resources.memory_mb),
+        backend=backend,
+        memory=working_memory(backend, context.resources),
     )
     found = Predictions()
     for target in track(list(data.targets), "ridge: layers"):
-        X, owner = data.side_by_side(target)
+        X, owner = data.matrix(target), data.owner(target)
         solved = partial(settings, owner=owner)
         predicted = np.empty(Y.shape, dtype=np.float32)
         chosen = []
@@ -79,14 +78,14 @@ def fit(section: RidgeFit, data: EncodingData, context: Context) -> Predictions:
 
 
 def fit_standardised(
-    X: NDArray[Any],
+    X: Matrix,
     Y: NDArray[Any],
     alphas: NDArray[np.float64],
     inner_folds: NDArray[np.intp],
     *,
     owner: NDArray[np.intp] | None = None,
     n_components: int | None = None,
-    at: NDArray[Any] | None = None,
+    at: Matrix | None = None,
     with_coef: bool = True,
     backend: Backend | None = None,
     memory: int = MEMORY,
@@ -98,7 +97,7 @@ def fit_standardised(
     Parameters
     ----------
     X, Y
-        Training samples: (sample, feature) and (sample, unit).
+        Training samples: (sample, feature), an array or panels, and (sample, unit).
     alphas
         Grid of penalties.
     inner_folds
@@ -116,8 +115,7 @@ def fit_standardised(
     -------
     The solution in the units of X and Y, and the number of features used.
     """
-    X = np.asarray(X, dtype=np.float64)
-    mean, spread = X.mean(0), X.std(0)
+    mean, spread = moments(X)
     # float32 features that differ in their last bits only are constant.
     used = spread > 1e-6 * np.maximum(np.abs(mean), 1e-12)
     if not used.any():
@@ -126,13 +124,14 @@ def fit_standardised(
         predicted = None if at is None else np.tile(centre, (len(at), 1))
         alpha = np.full(Y.shape[1], alphas[-1])
         return Solution(coef, centre, alpha, Y.var(0, dtype=np.float64), predicted), 0
-    scaled = partial(_scaled, used=used, mean=mean, spread=spread)
-    Z, points = scaled(X), None if at is None else scaled(at)
+    scale = np.divide(1.0, spread, out=np.zeros(len(mean)), where=used)
+    Z, points = scaled(X, mean, scale), None if at is None else scaled(at, mean, scale)
     axes = None
     if n_components is not None:
         spaces = np.zeros(len(mean), dtype=np.intp) if owner is None else owner
+        Z = np.asarray(Z)
         axes = principal_axes(Z, spaces[used], n_components)
-        Z, points = Z @ axes, None if points is None else points @ axes
+        Z, points = Z @ axes, None if points is None else np.asarray(points) @ axes
     found = solve(
         Z, Y, alphas, inner_folds, at=points, with_coef=with_coef, backend=backend, memory=memory
     )
@@ -141,12 +140,6 @@ def fit_standardised(
     coef = np.zeros((X.shape[1], Y.shape[1]), dtype=found.coef.dtype)
     coef[used] = (found.coef if axes is None else axes @ found.coef) / spread[used, None]
     return found._replace(coef=coef, intercept=found.intercept - mean @ coef), int(used.sum())
-
-
-def _scaled(
-    X: NDArray[Any], used: NDArray[Any], mean: NDArray[Any], spread: NDArray[Any]
-) -> NDArray[np.float64]:
-    return np.asarray((X[:, used] - mean[used]) / spread[used])
 
 
 def principal_axes(

@@ -9,8 +9,15 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import pdist, squareform
 
 from fornix.errors import FornixError
+from fornix.models import distances
+from fornix.models.noise import noise_sets, residuals, whitener
+
+__all__ = ["brain_rdm", "condensed", "model_rdm", "noise_whitener", "patterns_are_flat"]
 
 Floats = NDArray[np.float64]
+
+NARROW = 32
+"""Up to so many features, differences are taken one by one: equal distances stay equal."""
 
 
 def model_rdm(features: NDArray[Any], distance: str) -> Floats:
@@ -26,7 +33,7 @@ def model_rdm(features: NDArray[Any], distance: str) -> Floats:
     features
         (stimulus, feature).
     distance
-        ``correlation`` (1 - Pearson's r), ``euclidean`` or ``cityblock``.
+        ``correlation`` (1 - Pearson's r), ``euclidean``, ``squared_euclidean`` or ``cityblock``.
 
     Returns
     -------
@@ -34,13 +41,15 @@ def model_rdm(features: NDArray[Any], distance: str) -> Floats:
     isn't defined, because a stimulus' features are all equal.
     """
     X = np.asarray(features, dtype=np.float64)
+    if distance == "squared_euclidean":
+        return _squared(X)
     if is_indicator(X):
         return np.asarray(pdist(X, "cityblock") > 0, dtype=np.float64)
-    if X.shape[1] == 1 or (X.shape[1] == 2 and distance == "correlation"):
-        return np.asarray(pdist(X))
-    if distance == "correlation":
-        return correlation_distance(X)
-    return np.asarray(pdist(X, distance))
+    if distance == "cityblock":
+        return np.asarray(pdist(X, "cityblock"))
+    if X.shape[1] <= 2 or distance == "euclidean":
+        return np.asarray(np.sqrt(_squared(X)))
+    return distances.correlation(X)
 
 
 def is_indicator(features: NDArray[Any]) -> bool:
@@ -49,54 +58,82 @@ def is_indicator(features: NDArray[Any]) -> bool:
     return binary and (features.shape[1] == 1 or bool((features.sum(1) == 1).all()))
 
 
-def correlation_distance(patterns: NDArray[Any]) -> Floats:
-    """Return 1 - Pearson's r of every pair of rows; NaN for rows whose values are all equal.
-
-    Parameters
-    ----------
-    patterns
-        (stimulus, feature).
-
-    Returns
-    -------
-    float64 (pair,).
-    """
-    X = np.asarray(patterns, dtype=np.float64)
-    scale = np.abs(X).max(1)
-    X = X - X.mean(1, keepdims=True)
-    norm = np.sqrt((X**2).sum(1))
-    flat = norm <= 1e-7 * scale * np.sqrt(X.shape[1])
-    X = X / np.where(flat, np.nan, norm)[:, None]
-    rows, columns = np.triu_indices(len(X), 1)
-    return np.asarray(np.clip(1 - (X @ X.T)[rows, columns], 0, 2))
-
-
-def brain_rdm(patterns: NDArray[Any], distance: str, *, where: str) -> Floats:
+def brain_rdm(
+    patterns: NDArray[Any], distance: str, whitened: Floats | None = None, *, where: str
+) -> Floats:
     """Return the dissimilarity of every pair of stimuli in one region's patterns.
 
     Parameters
     ----------
     patterns
-        Mean response to each stimulus, (stimulus, unit).
+        Mean response to each stimulus, (stimulus, unit); for ``crossnobis`` in each independent
+        part of the trials, (part, stimulus, unit).
     distance
-        ``correlation`` or ``euclidean``.
+        ``correlation``, ``euclidean``, ``squared_euclidean``, ``mahalanobis`` or ``crossnobis``;
+        the last two are squared and divided by the number of units.
+    whitened
+        Root of the noise's precision, (unit, unit), from :func:`noise_whitener`; None leaves
+        patterns as they are.
     where
         Region and subject, for the message of an error.
 
     Raises
     ------
     FornixError
-        If a correlation isn't defined: one unit, or a flat pattern.
+        If a correlation isn't defined (one unit, or a flat pattern), or all patterns are equal.
     """
-    if distance == "euclidean":
-        return np.asarray(pdist(np.asarray(patterns, dtype=np.float64)))
-    rdm = correlation_distance(patterns)
+    X = np.asarray(patterns, dtype=np.float64)
+    if distance == "crossnobis":
+        return distances.crossnobis(X, whitened)
+    if distance == "mahalanobis":
+        rdm = distances.mahalanobis(X, whitened)
+        patterns_are_flat(rdm, where=where)
+        return rdm
+    if whitened is not None:
+        X = X @ whitened
+    if distance != "correlation":
+        rdm = _squared(X)
+        patterns_are_flat(rdm, where=where)
+        return np.asarray(np.sqrt(rdm)) if distance == "euclidean" else rdm
+    rdm = distances.correlation(X)
     if bad := int(np.isnan(rdm).sum()):
         problem = f"correlation distance isn't defined for {bad} of {len(rdm)} pairs: "
-        problem += f"patterns of {patterns.shape[1]} units that are all equal"
+        problem += f"patterns of {X.shape[1]} units that are all equal"
         mend = "set brain_distance: euclidean, or take larger regions"
         raise FornixError(problem, where=where, mend=mend)
     return rdm
+
+
+def noise_whitener(
+    responses: NDArray[Any],
+    stimuli: NDArray[Any],
+    runs: NDArray[Any],
+    sessions: NDArray[Any],
+    *,
+    where: str,
+) -> Floats:
+    """Return a root of the precision of single trials' noise, (unit, unit).
+
+    Parameters
+    ----------
+    responses
+        Single trials, (trial, unit).
+    stimuli, runs, sessions
+        Of each trial. The noise is what differs between the trials of one stimulus, within a run
+        where stimuli are repeated in runs, else within a session, else altogether.
+    where
+        Region and subject, for the message of an error.
+    """
+    sets = noise_sets(stimuli, runs, sessions)
+    rest, degrees = residuals(responses, stimuli, sets, where=where)
+    return whitener(rest, degrees, where=where)
+
+
+def patterns_are_flat(rdm: Floats, *, where: str) -> None:
+    """Raise if no pair of stimuli is apart."""
+    if not rdm.any():
+        problem = "the patterns of all stimuli are equal: there is nothing to compare"
+        raise FornixError(problem, where=where, mend="leave this region or subject out")
 
 
 def condensed(matrix: NDArray[Any], *, where: str) -> Floats:
@@ -122,3 +159,9 @@ def condensed(matrix: NDArray[Any], *, where: str) -> Floats:
         problem = f"the dissimilarity matrix isn't symmetric (by {np.abs(M - M.T).max():.3g})"
         raise FornixError(problem, where=where, mend="average it with its transpose")
     return np.asarray(squareform((M + M.T) / 2, checks=False))
+
+
+def _squared(X: Floats) -> Floats:
+    if X.shape[1] <= NARROW:
+        return np.asarray(pdist(X, "sqeuclidean"))
+    return distances.squared_euclidean(X)

@@ -1,4 +1,4 @@
-"""Steps on continuous EEG: reference, filter, notch, resample."""
+"""Steps on continuous EEG and MEG: reference, filter, notch, resample."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pandas as pd
 from fornix.errors import FornixError, did_you_mean
 from fornix.preprocess.material import Journal, name_of, text
 from fornix.preprocess.recordings import BOUNDARY, Channels
-from fornix.study.responses import EegResponses
+from fornix.study.responses import EegResponses, EpochsSection
 
 AVERAGE_NEEDS = 8
 """Channels; the mean of fewer isn't near the potential of a distant point."""
@@ -21,7 +21,7 @@ SKIP = ("edge", "bad_acq_skip", BOUNDARY.lower())
 
 
 def clean_raw(
-    raw: Any, section: EegResponses, channels: Channels, recording: pd.Series, journal: Journal
+    raw: Any, section: EpochsSection, channels: Channels, recording: pd.Series, journal: Journal
 ) -> Any:
     """Apply reference, filters and a new sampling rate to a recording, in place.
 
@@ -57,7 +57,8 @@ def clean_raw(
     # MNE may print its warnings as well; the journal has them.
     with warnings.catch_warnings(record=True) as caught, mne.utils.catch_logging("WARNING"):
         warnings.simplefilter("always")
-        _reference(raw, section, journal, where)
+        if isinstance(section, EegResponses):
+            _reference(raw, section, journal, where)
         raw.reorder_channels(channels.names)
         raw.info["bads"] = []
         _filter(raw, section, where, journal)
@@ -95,7 +96,7 @@ def _reference(raw: Any, section: EegResponses, journal: Journal, where: str) ->
     journal.step(f"referenced to {', '.join(section.reference)}")
 
 
-def _filter(raw: Any, section: EegResponses, where: str, journal: Journal) -> None:
+def _filter(raw: Any, section: EpochsSection, where: str, journal: Journal) -> None:
     low, high, nyquist = section.l_freq or None, section.h_freq, raw.info["sfreq"] / 2
     if max(low or 0.0, high or 0.0) >= nyquist or (low and high and low >= high):
         problem = f"the pass band {low or 0:g} to {high or nyquist:g} Hz can't be had"
@@ -107,7 +108,7 @@ def _filter(raw: Any, section: EegResponses, where: str, journal: Journal) -> No
         journal.step(f"filtered, {edges} Hz (zero-phase FIR)")
 
 
-def _notch(raw: Any, section: EegResponses, recording: pd.Series, journal: Journal) -> None:
+def _notch(raw: Any, section: EpochsSection, recording: pd.Series, journal: Journal) -> None:
     frequencies = notch_frequencies(section, recording, raw.info["sfreq"])
     if frequencies:
         raw.notch_filter(frequencies, picks="all", skip_by_annotation=SKIP)
@@ -115,7 +116,7 @@ def _notch(raw: Any, section: EegResponses, recording: pd.Series, journal: Journ
 
 
 def notch_frequencies(
-    section: EegResponses, recording: pd.Series, sampling_frequency: float
+    section: EpochsSection, recording: pd.Series, sampling_frequency: float
 ) -> list[float]:
     """Return the frequencies to notch, Hz.
 

@@ -7,6 +7,7 @@ otherwise, which is nilearn's ``slice_time_ref=0``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,6 +127,7 @@ def prepare(
             "units": _units(section),
             "volume_shape": list(grid.shape),
             "affine": grid.affine.tolist(),
+            "space": _space(rows),
             "n_trials": len(responses),
             "samples": VOLUMES if section.continuous else "trials",
             **journal.attrs(),
@@ -267,6 +269,12 @@ def _require(column: str, events: pd.DataFrame) -> None:
         problem = f"the events have no column '{column}'"
         mend = did_you_mean(column, events.columns)
         raise FornixError(problem, where="responses: events.column", mend=mend)
+
+
+def _space(recordings: Sequence[pd.Series[Any]]) -> str:
+    """Return the standard space that the files name, as BIDS does; "" for the scanner's."""
+    named = {str(one["space"]) for one in recordings if isinstance(one["space"], str)}
+    return named.pop() if len(named) == 1 else ""
 
 
 def _units(section: FmriResponses) -> str:

@@ -1,4 +1,4 @@
-"""EEG recordings as MNE opens them: sidecars applied, boundaries marked, bad channels known."""
+"""EEG and MEG as MNE opens them: sidecars applied, boundaries marked, bad channels known."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ BOUNDARY = "BAD boundary"
 
 GAPS = ("boundary", "edge", "bad boundary", "bad_acq_skip")
 
-TYPES = frozenset({"eeg", "eog", "ecg", "emg", "misc", "ecog", "seeg", "dbs", "bio", "resp", "gsr"})
+TYPES = frozenset(
+    {"eeg", "eog", "ecg", "emg", "misc", "ecog", "seeg", "dbs", "bio", "resp", "gsr", "mag", "grad"}
+)
 
 
 def open_raw(recording: pd.Series, root: Path) -> Any:
@@ -41,7 +43,8 @@ def open_raw(recording: pd.Series, root: Path) -> Any:
     try:
         with mne.utils.use_log_level("ERROR"), _no_locks():
             bids_path = get_bids_path_from_fname(root / path, check=False)
-            bids_path.update(root=root, datatype="eeg", suffix="eeg")
+            kind = str(recording["suffix"])
+            bids_path.update(root=root, datatype=kind, suffix=kind)
             raw = read_raw_bids(bids_path)
             own = mne.io.read_raw(root / path, preload=False).annotations
     except (OSError, ValueError, RuntimeError, KeyError, IndexError) as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fornix.report import words
 from fornix.report.figures.analyses import draw
-from fornix.report.figures.canvas import Picture
+from fornix.report.figures.canvas import Picture, filed
 from fornix.report.material import Material
 from fornix.report.tables import Cell, Table
 from fornix.study.analyses import (
@@ -37,11 +37,12 @@ def part(material: Material, name: str) -> AnalysisPart:
     """Return what the page says about one analysis."""
     details = material.analysis(name).json("details.json")
     text = sentence(material.study.analyses[name])
+    figures = draw(material, name) if material.study.report.figures else []
     return AnalysisPart(
         name=name,
         sentence=text[0].upper() + text[1:],
         listing=listing(material, name),
-        figures=draw(material, name) if material.study.report.figures else [],
+        figures=filed(figures, name),
         how={words.metric(key): str(one) for key, one in details["how"].items()},
         notes=[str(note) for note in details["notes"]],
     )

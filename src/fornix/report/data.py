@@ -187,6 +187,9 @@ def _all_remarks(material: Material) -> Iterator[Remark]:
     for key in material.once(material.keys("fit/")):
         for text in material.artifact(key).json("fit.json").get("notes", []):
             yield Remark("note", f"fit {key.split('/')[1]} sub-{key.split('/')[2]}", str(text))
+    for key in material.keys("pretraining/"):
+        for text in material.artifact(key).json("fit.json")["notes"]:
+            yield Remark("warning", f"fit {key.split('/')[1]}", str(text))
     for key in material.keys("scores/"):
         for text in material.details(key.split("/")[1]).get("notes", []):
             yield Remark("note", f"scores {key.split('/')[1]}", str(text))

@@ -28,7 +28,7 @@ def headlines(material: Material) -> list[Headline]:
     """
     found = []
     for name in material.fits:
-        if material.study.fits[name].shuffle:
+        if material.study.brain_fits[name].shuffle:
             continue
         metric = material.metric(name)
         rows = material.rows(name, metric)

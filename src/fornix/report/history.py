@@ -6,6 +6,7 @@ from fornix.report import words
 from fornix.report.dag import Node
 from fornix.report.material import Material
 from fornix.report.tables import Cell, Table
+from fornix.study.features.huggingface import trained_by
 
 MAX_ARTIFACTS = 1000
 
@@ -72,27 +73,33 @@ def nodes(material: Material) -> list[Node]:
         detail = f"{responses.kind}, {_cost(material, f'responses/{name}/')}"
         needs = [f"ingest/{responses.dataset}"]
         boxes.append(Node(f"responses/{name}", 2, name, detail, "responses", needs))
+    for name, pretraining in study.pretrainings.items():
+        detail = f"{pretraining.kind}, {_cost(material, f'pretraining/{name}')}"
+        needs = [f"ingest/{pretraining.dataset}"]
+        boxes.append(Node(f"pretraining/{name}", 2, name, detail, "fit", needs))
+    shift = 1 if study.pretrainings else 0
     for name, features in study.features.items():
         detail = f"{features.kind}, {_cost(material, f'features/{name}')}"
         needs = [f"ingest/{features.dataset}"]
         needs += [f"features/{one}" for one in [getattr(features, "source", None)] if one]
-        boxes.append(Node(f"features/{name}", 2, name, detail, "features", needs))
-    for name, fit in study.fits.items():
+        needs += [f"pretraining/{one}" for one in [trained_by(features)] if one]
+        boxes.append(Node(f"features/{name}", 2 + shift, name, detail, "features", needs))
+    for name, fit in study.brain_fits.items():
         needs = [f"responses/{fit.responses}"]
         needs += [f"features/{one}" for one in fit.reads()]
         kind = "control" if fit.shuffle else "fit"
         detail = f"{fit.kind}, {_cost(material, f'fit/{name}/')}"
-        boxes.append(Node(f"fit/{name}", 3, name, detail, kind, needs))
+        boxes.append(Node(f"fit/{name}", 3 + shift, name, detail, kind, needs))
         cost = _cost(material, f"scores/{name}")
-        boxes.append(Node(f"scores/{name}", 4, "scores", cost, "scores", [f"fit/{name}"]))
+        boxes.append(Node(f"scores/{name}", 4 + shift, "scores", cost, "scores", [f"fit/{name}"]))
     for name, analysis in study.analyses.items():
         detail = f"{analysis.kind}, {_cost(material, f'analyses/{name}')}"
         needs = [f"features/{one}" for one in analysis.features]
-        boxes.append(Node(f"analyses/{name}", 3, name, detail, "fit", needs))
+        boxes.append(Node(f"analyses/{name}", 3 + shift, name, detail, "fit", needs))
     claims = words.count(len(study.claims), "claim")
-    every = [f"scores/{name}" for name in study.fits]
+    every = [f"scores/{name}" for name in study.brain_fits]
     every += [f"analyses/{name}" for name in study.analyses]
-    boxes.append(Node("report", 5, "report", claims, "report", every))
+    boxes.append(Node("report", 5 + shift, "report", claims, "report", every))
     return boxes
 
 

@@ -15,7 +15,7 @@ import xarray as xr
 from fornix.evaluation.claims import Verdict, judge
 from fornix.evaluation.table import COLUMNS, GROUP, KEYS
 from fornix.store import Artifact, open_artifact
-from fornix.study.fits.union import Fit
+from fornix.study.fits.union import BrainFit
 from fornix.study.study import Study
 
 ORDER = [column for column in KEYS if column != "study"]
@@ -62,7 +62,7 @@ class Material:
     @cached_property
     def fits(self) -> list[str]:
         """The fits with a part of the page of their own: all but other fits' controls."""
-        return [name for name in self.study.fits if self.twin(name) is None]
+        return [name for name in self.study.brain_fits if self.twin(name) is None]
 
     def details(self, fit: str) -> dict[str, Any]:
         """Return what evaluation says about a fit: how it judged, notes, further numbers."""
@@ -96,7 +96,7 @@ class Material:
         if not filled:
             return tables[0][columns] if tables else pd.DataFrame(columns=columns)
         joined = pd.concat(filled, ignore_index=True).assign(study=self.study.name)
-        order = {name: i for i, name in enumerate([*self.study.fits, *self.study.analyses])}
+        order = {name: i for i, name in enumerate([*self.study.brain_fits, *self.study.analyses])}
         joined = joined.assign(_fit=joined["fit"].map(order))
         # Rows of a fit keep the order of its layers and regions; subjects' come before the group's.
         joined = joined.assign(_group=joined["subject"] == GROUP).sort_values(
@@ -114,18 +114,18 @@ class Material:
 
     def twin(self, name: str) -> str | None:
         """Return the fit that a shuffled one is the control of (or None)."""
-        fit = self.study.fits[name]
+        fit = self.study.brain_fits[name]
         if not fit.shuffle:
             return None
         plain = _without_shuffle(fit)
-        for other, candidate in self.study.fits.items():
+        for other, candidate in self.study.brain_fits.items():
             if not candidate.shuffle and _without_shuffle(candidate) == plain:
                 return other
         return None
 
     def control(self, name: str) -> str | None:
         """Return the shuffled twin of a fit (or None)."""
-        return next((other for other in self.study.fits if self.twin(other) == name), None)
+        return next((other for other in self.study.brain_fits if self.twin(other) == name), None)
 
     def rows(self, fit: str | None, metric: str | None = None) -> pd.DataFrame:
         """Return a fit's scores of single subjects, by one metric or all; none for no fit."""
@@ -135,20 +135,22 @@ class Material:
 
     def in_time(self, fit: str) -> bool:
         """Return whether a fit has scores at several times."""
-        return len(set(self.rows(fit)["time"].dropna())) > 1
+        rows = self.rows(fit)
+        # A delay stands in the column of times, and is none.
+        return len(set(rows.loc[rows["metric"] != "lag_r", "time"].dropna())) > 1
 
     def metric(self, fit: str) -> str:
         """Return the metric that a fit is shown by."""
-        task = self.study.fits[fit].task
+        task = self.study.brain_fits[fit].task
         if task == "decoding":
             return "auc" if self.in_time(fit) else "accuracy"
-        return {"encoding": "pearson_r", "rsa": "spearman_rho"}[task]
+        return str(getattr(self.study.fits[fit], "metric", "pearson_r"))
 
     def targets(self, fit: str) -> list[str]:
         """Return a fit's targets: features in the study's order, layers in the model's."""
         found = list(dict.fromkeys(self.rows(fit)["target"]))
         order: list[str] = []
-        for name in getattr(self.study.fits[fit], "features", []):
+        for name in getattr(self.study.brain_fits[fit], "features", []):
             if f"features/{name}" in self.inputs:
                 order += self.layers(name)
         return [*(t for t in order if t in found), *(t for t in found if t not in order)]
@@ -171,5 +173,5 @@ def words(values: xr.DataArray) -> list[str]:
     return [str(value) for value in values.values]
 
 
-def _without_shuffle(fit: Fit) -> dict[str, Any]:
+def _without_shuffle(fit: BrainFit) -> dict[str, Any]:
     return {key: value for key, value in fit.identity().items() if key != "shuffle"}

@@ -12,9 +12,11 @@ from fornix.study.responses import (
     EegResponses,
     FmriResponses,
     FmriSamples,
+    MegResponses,
     Responses,
     TimeseriesResponses,
 )
+from fornix.study.scores import Scores
 from fornix.study.study import Study
 
 
@@ -35,9 +37,25 @@ def sentences(study: Study, groups: Mapping[str, str]) -> list[tuple[str, str, s
     found += [("analysis", name, analyses.sentence(one)) for name, one in study.analyses.items()]
     draws = study.scores.permutations
     p = f"{draws} permutations of the exchangeable units for p" if draws else "no p-values"
-    ceiling = "noise ceilings where repeats or subjects allow" if study.scores.ceiling else ""
-    found.append(("scores", "", "; ".join(filter(None, (p, ceiling))) + "."))
+    found.append(("scores", "", "; ".join(filter(None, (p, *_scoring(study.scores)))) + "."))
     return [(kind, name, sentence(text)) for kind, name, text in found]
+
+
+def _scoring(scores: Scores) -> list[str]:
+    """Say what corrects p-values, bounds values and limits them; nothing of what is left out."""
+    corrected = {
+        "none": "",
+        "fdr": "p corrected by the false discovery rate",
+        "max": "p corrected by the largest score of each permutation",
+        "cluster": "p of clusters of times",
+    }[scores.correction]
+    bounds = f"{scores.bootstrap} bootstrap samples" if scores.bootstrap else "the jackknife"
+    ceiling = ""
+    if scores.ceiling:
+        kind = scores.ceiling if isinstance(scores.ceiling, str) else ""
+        named = f" ({kind.replace('_', ' ')})" if kind else ""
+        ceiling = f"noise ceilings{named} where repeats or subjects allow"
+    return [corrected, f"{100 * scores.confidence:g} % intervals by {bounds}", ceiling]
 
 
 def sentence(text: str) -> str:
@@ -64,18 +82,33 @@ def responses(one: Responses) -> str:
         return f"BOLD of {one.dataset}, {_cleaned(one, smoothed)}; {_samples(one.samples)}."
     if isinstance(one, TimeseriesResponses):
         return f"time courses of regions of {one.dataset}, {_cleaned(one)}; every volume a sample."
-    if isinstance(one, EegResponses):
+    if isinstance(one, EegResponses | MegResponses):
         band = f"{one.l_freq or 0:g} to {one.h_freq:g} Hz" if one.h_freq else "unfiltered"
         base = "no baseline correction"
         if one.baseline is not None:
             start, end = ("edge" if v is None else f"{v:g} s" for v in one.baseline)
             base = f"baseline {start} to {end}"
-        reject = f", peak-to-peak under {one.reject:g} µV" if one.reject else ""
         return (
-            f"EEG of {one.dataset}, {band}, epochs from {one.tmin:g} to {one.tmax:g} s, {base}, "
-            f"{one.scale} scaling{reject}."
+            f"{one.kind.upper()} of {one.dataset}, {band}, epochs from {one.tmin:g} to "
+            f"{one.tmax:g} s, {base}, {one.scale} scaling{_rejection(one)}{_whitening(one)}."
         )
     return f"the dissimilarity matrices of {one.dataset}, as they were measured."
+
+
+def _rejection(one: EegResponses | MegResponses) -> str:
+    if not one.reject:
+        return ""
+    units = {"mag": "fT", "grad": "fT/cm"}
+    limits = (
+        [f"{limit:g} {units[kind]}" for kind, limit in one.reject.items()]
+        if isinstance(one, MegResponses)
+        else [f"{one.reject:g} µV"]
+    )
+    return f", peak-to-peak under {joined(limits)}"
+
+
+def _whitening(one: EegResponses | MegResponses) -> str:
+    return ", whitened by the noise of single trials" if one.whiten == "mvnn" else ""
 
 
 def _cleaned(one: Cleaning, before: str = "") -> str:

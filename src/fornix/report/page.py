@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 
@@ -11,15 +12,31 @@ from markupsafe import Markup
 
 import fornix
 from fornix.evaluation.claims import SUPPORTED
-from fornix.report import analyses, dag, data, history, methods, tables, words
-from fornix.report.figures import decoding, encoding, rsa
-from fornix.report.figures.canvas import Picture
+from fornix.report import analyses, dag, data, history, methods, pretraining, tables, words
+from fornix.report.figures import decoding, encoding, identification, layers, rsa, trajectories
+from fornix.report.figures.canvas import Picture, filed
 from fornix.report.headlines import headlines
 from fornix.report.material import Material
 from fornix.report.overview import MARKS
 from fornix.report.tables import Table
 from fornix.store.provenance import Meter
 from fornix.study.base import joined
+
+
+@dataclass(frozen=True)
+class Page:
+    """The page, and its figures as files.
+
+    Attributes
+    ----------
+    html
+        Needs nothing else: the figures are in it.
+    files
+        Name beside the page -> content of each figure.
+    """
+
+    html: str
+    files: dict[str, bytes]
 
 
 @dataclass(frozen=True)
@@ -37,7 +54,12 @@ class FitPart:
 
 
 def render(material: Material, label: str = "") -> str:
-    """Return the page.
+    """Return the page alone; parameters as of :func:`make`."""
+    return make(material, label).html
+
+
+def make(material: Material, label: str = "") -> Page:
+    """Return the page and its figures.
 
     Parameters
     ----------
@@ -55,7 +77,10 @@ def render(material: Material, label: str = "") -> str:
     verdicts = material.verdicts
     total, memory, hosts = history.costs(material)
     made = Meter().record()
-    return template.render(
+    curves = filed(pretraining.curves(material), "pretraining")
+    fits = [_fit(material, name) for name in material.fits]
+    of_features = [analyses.part(material, name) for name in study.analyses]
+    html = template.render(
         study=study,
         label=label or study.name,
         style=Markup(files.joinpath("style.css").read_text("utf-8")),  # noqa: S704 - our own file
@@ -65,15 +90,19 @@ def render(material: Material, label: str = "") -> str:
         verdicts=verdicts,
         marks=MARKS,
         n_supported=sum(one.verdict == SUPPORTED for one in verdicts),
-        methods=methods.sentences(study, {name: _groups(material, name) for name in study.fits}),
+        methods=methods.sentences(
+            study, {name: _groups(material, name) for name in study.brain_fits}
+        ),
         study_yaml=_yaml(material),
         datasets=data.datasets(material),
         responses=data.responses(material),
         exclusions=data.exclusions(material),
         remarks=data.remarks(material),
         graph=Markup(dag.draw(history.nodes(material))),  # noqa: S704 - draw() escapes its texts
-        fits=[_fit(material, name) for name in material.fits],
-        analyses=[analyses.part(material, name) for name in study.analyses],
+        pretrainings=pretraining.parts(material),
+        curves=curves,
+        fits=fits,
+        analyses=of_features,
         everything=tables.everything(material),
         provenance=history.provenance(material),
         versions=history.versions(material),
@@ -82,12 +111,16 @@ def render(material: Material, label: str = "") -> str:
         hosts=joined(hosts),
         n_artifacts=len(material.artifacts),
     )
+    every: list[Iterable[Picture]] = [curves, *(one.figures for one in fits)]
+    every += [one.figures for one in of_features]
+    return Page(html, {one.file: one.content for pictures in every for one in pictures})
 
 
 def _fit(material: Material, name: str) -> FitPart:
-    fit, control = material.study.fits[name], material.control(name)
+    fit, control = material.study.brain_fits[name], material.control(name)
     details = material.details(name)
     rows = material.rows(name)
+    figures = _figures(material, name, control) if material.study.report.figures else []
     how = {words.metric(key): str(text) for key, text in details.get("how", {}).items()}
     return FitPart(
         name=name,
@@ -95,18 +128,21 @@ def _fit(material: Material, name: str) -> FitPart:
         control=control,
         matrix=None if rows.empty else tables.matrix(material, name),
         listing=None if rows.empty else tables.listing(material, name),
-        figures=_figures(material, name, control) if material.study.report.figures else [],
+        figures=filed(figures, name),
         how=how,
         notes=[str(note) for note in details.get("notes", [])],
     )
 
 
 def _figures(material: Material, name: str, control: str | None) -> list[Picture]:
-    task = material.study.fits[name].task
+    task = material.study.brain_fits[name].task
     if task == "encoding":
-        return encoding.draw(material, name, control, with_maps=material.study.report.maps)
+        found = encoding.draw(material, name, control, with_maps=material.study.report.maps)
+        return [*trajectories.draw(material, name), *layers.draw(material, name), *found]
     if task == "decoding":
         return decoding.draw(material, name, control)
+    if task == "identification":
+        return identification.draw(material, name, control)
     return rsa.draw(material, name, control)
 
 

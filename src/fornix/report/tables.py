@@ -97,6 +97,7 @@ def matrix(material: Material, fit: str) -> Table | None:
 def listing(material: Material, fit: str) -> Table:
     """Return every target, unit and metric of a fit, at its best time if there are several."""
     rows = material.rows(fit)
+    rows = rows[rows["metric"] != "lag_r"]
     control = material.rows(material.control(fit))
     in_time = material.in_time(fit)
     means = rows.groupby(["target", "unit", "metric", "time"], sort=False, dropna=False)
@@ -173,8 +174,9 @@ def _why_missing(material: Material, fit: str, rows: pd.DataFrame) -> list[str]:
         why = {
             "decoding": "decoding has no noise ceiling",
             "encoding": "a noise ceiling needs stimuli that were shown more than once",
+            "identification": "identification has no noise ceiling",
             "rsa": "a noise ceiling needs two or more subjects who saw the same stimuli",
-        }[material.study.fits[fit].task]
+        }[material.study.brain_fits[fit].task]
         why = why if material.study.scores.ceiling else "ceilings are switched off in the study"
         notes.append(f"{words.DASH} under ceiling: {why}.")
     if rows["p"].isna().any():

@@ -8,15 +8,30 @@ from datetime import datetime
 DASH = "\N{EN DASH}"
 """What stands where a number is missing."""
 MINUS = "\N{MINUS SIGN}"
-RHO = "\N{GREEK SMALL LETTER RHO}"
+RHO, TAU = "\N{GREEK SMALL LETTER RHO}", "\N{GREEK SMALL LETTER TAU}"
 
 METRICS = {
     "pearson_r": "Pearson's r",
     "r2": "R²",
+    "difference_r": "difference of Pearson's r",
+    "lag_r": "Pearson's r of one delay",
+    "encoding_score": "encoding score",
+    "layer_encoding_score": "encoding score of a layer",
+    "spatial_score": "spatial score",
+    "temporal_score": "temporal score",
+    "product_r2": "share of R² (product measure)",
+    "split_r2": "R² of the space's part",
+    "split_r": "share of r",
     "accuracy": "accuracy",
     "auc": "area under the ROC curve",
     "attention_hit": "attention on the object",
     "spearman_rho": f"Spearman's {RHO}",
+    "rho_a": f"{RHO} a",
+    "kendall_tau_a": f"Kendall's {TAU} a",
+    "cosine": "cosine similarity",
+    "whitened_cosine": "whitened cosine similarity",
+    "whitened_correlation": "whitened correlation",
+    "procrustes": "Procrustes similarity",
     "noise_ceiling_lower": "noise ceiling, lower bound",
     "noise_ceiling_upper": "noise ceiling, upper bound",
     "cka": "CKA",
@@ -31,6 +46,12 @@ METRICS = {
     "explained_variance": "explained variance",
     "l0": "latents on at once",
     "dead_fraction": "share of dead latents",
+    "encoding_half_time": "half-time of the encoding score (steps)",
+    "spatial_half_time": "half-time of the spatial score (steps)",
+    "temporal_half_time": "half-time of the temporal score (steps)",
+    "half_time_order": "order of half-times along the hierarchy",
+    "eta_squared": "partial eta squared",
+    "factor_change": "change from first to last level",
     "centre_correlation": "correlation of centres",
     "centroid_norm": "nuclear norm of centroids",
 }

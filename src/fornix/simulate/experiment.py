@@ -87,13 +87,27 @@ def write_experiment(
         Subject -> what its voxels answer, (picture, voxel), region by region, each with a mean
         of 0 and a variance of 1; those of the control (all zero) last.
     """
-    _write_stimuli(shown, folder)
-    _write_description(world, folder, shown)
+    write_pictures(shown, folder)
+    write_description(folder, shown.task, "fMRI", shown.readme, world.subjects())
+    write_scans(world, folder, shown, regions, signals)
+
+
+def write_scans(
+    world: PictureWorld,
+    folder: Path,
+    shown: Shown,
+    regions: Sequence[str],
+    signals: Callable[[str], NDArray[np.float64]],
+) -> None:
+    """Write the fMRI of a dataset, and where its regions lie; see ``write_experiment``."""
+    timing = {"TaskName": shown.task, "RepetitionTime": world.repetition_time}
+    write_json(folder / f"task-{shown.task}_bold.json", timing)
+    _describe(folder / "derivatives/regions", "regions of the simulated brains", shown.task)
     layout = lay_out([*regions, CONTROL], world.n_voxels)
-    for subject in track(world.subjects(), "simulating: subjects"):
+    for subject in track(world.subjects(), "simulating fMRI: subjects"):
         _write_regions(layout, folder, subject, shown.task)
         amplitudes = signals(subject)
-        for session, run in _runs(world):
+        for session, run in runs_of(world):
             names = (subject, session, run)
             _write_run(world, folder, layout, shown, amplitudes=amplitudes, names=names)
 
@@ -107,7 +121,8 @@ def trial_noise(world: PictureWorld) -> float:
     return float(np.sqrt(n_repeats * (1 / world.noise_ceiling - 1)))
 
 
-def _runs(world: PictureWorld) -> list[tuple[str, str]]:
+def runs_of(world: PictureWorld) -> list[tuple[str, str]]:
+    """Return the labels of every run's session and run."""
     return [
         (f"{session + 1:02d}", f"{run + 1:02d}")
         for session in range(world.n_sessions)
@@ -149,7 +164,8 @@ def _write_run(
     write_tsv(place / f"{stem}_events.tsv", events)
 
 
-def _write_stimuli(shown: Shown, folder: Path) -> None:
+def write_pictures(shown: Shown, folder: Path) -> None:
+    """Write the stimuli and their table."""
     place = folder / "stimuli"
     place.mkdir(parents=True)
     for name, pixels in zip(shown.table["stim_file"], shown.pixels, strict=True):
@@ -157,19 +173,26 @@ def _write_stimuli(shown: Shown, folder: Path) -> None:
     write_tsv(place / "stimuli.tsv", shown.table)
 
 
-def _write_description(world: PictureWorld, folder: Path, shown: Shown) -> None:
-    task = shown.task
-    maker = [{"Name": "fornix", "Description": f"simulated: the world '{task}'"}]
-    about = {"BIDSVersion": "1.9.0", "License": "CC0"}
-    raw = {"Name": f"{task}: a simulated fMRI dataset", "DatasetType": "raw", **about}
-    regions = {"Name": "regions of the simulated brains", "DatasetType": "derivative", **about}
-    write_json(folder / "dataset_description.json", {**raw, "GeneratedBy": maker})
-    derived = folder / "derivatives/regions/dataset_description.json"
-    write_json(derived, {**regions, "GeneratedBy": maker})
-    timing = {"TaskName": task, "RepetitionTime": world.repetition_time}
-    write_json(folder / f"task-{task}_bold.json", timing)
-    write_participants(folder, world.subjects())
-    (folder / "README").write_text(shown.readme, encoding="utf-8")
+def write_description(
+    folder: Path, task: str, what: str, readme: str, subjects: Sequence[str]
+) -> None:
+    """Write what the dataset is, in which task ``what`` (fMRI, MEG) was recorded of whom."""
+    _describe(folder, f"{task}: a simulated {what} dataset", task, raw=True)
+    if subjects:
+        write_participants(folder, subjects)
+    (folder / "README").write_text(readme, encoding="utf-8")
+
+
+def _describe(folder: Path, name: str, task: str, *, raw: bool = False) -> None:
+    maker = {"Name": "fornix", "Description": f"simulated: the world '{task}'"}
+    about = {
+        "Name": name,
+        "DatasetType": "raw" if raw else "derivative",
+        "BIDSVersion": "1.9.0",
+        "License": "CC0",
+        "GeneratedBy": [maker],
+    }
+    write_json(folder / "dataset_description.json", about)
 
 
 def _write_regions(layout: Layout, folder: Path, subject: str, task: str) -> None:

@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 SMALL_FLOPS = 2e11
 """Work that a core does while torch is imported and a GPU wakes (some seconds)."""
 
+MEMORY_SHARE = 0.25
+"""Of a job's memory, what a solver takes for its working arrays."""
+
+GPU_SHARE = 0.5
+"""Of the GPU's memory that may be taken, what working arrays are planned with."""
+
+LARGEST_KEPT = 31 << 20
+"""Bytes of a block that the C library keeps for itself once one was freed (glibc: to 32 MiB)."""
+
 Array = Any
 """A NumPy array or a torch tensor."""
 
@@ -70,6 +79,33 @@ class Backend:
 
         values, vectors = torch.linalg.eigh(matrix)
         return values, vectors
+
+
+def working_memory(backend: Backend, resources: Compute) -> int:
+    """Return the bytes that a solver may take for its working arrays.
+
+    On a CPU a share of the job's memory, beside the data; on a GPU ``gpu_memory_mb``, beyond which
+    torch refuses to go.
+    """
+    if backend.device != "cuda":
+        return int(MEMORY_SHARE * 1e6 * resources.memory_mb)
+    import torch
+
+    most = 1e6 * resources.gpu_memory_mb
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(1.0, most / total))
+    # What working arrays are made of comes and goes beside them.
+    return int(GPU_SHARE * min(most, total))
+
+
+def keep_freed_memory() -> None:
+    """Let the C library reuse what is freed instead of handing it back.
+
+    glibc maps blocks that are larger than any freed before anew each time, and the system then
+    clears their pages: that takes 0.6 times the time of the products themselves where these are of
+    a few MB. Once a large one has been freed, smaller ones stay.
+    """
+    np.empty(LARGEST_KEPT, dtype=np.uint8)
 
 
 def choose_backend(resources: Compute | None, flops: float) -> Backend:

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fornix.solvers.backend import Array, Backend
+from fornix.solvers.panels import Columns, Matrix, centred, moments
 
 CLOSE = 4e-6
 """Relative difference of eigenvalues below which they are close: there the closed form's error,
@@ -50,7 +51,8 @@ class Fold:
     vectors
         V of the components that are kept, (r, component).
     onto
-        F, (test, component).
+        F, (test, component); None where there are more held-out samples than features, whose
+        products with the targets then serve.
     mixed, close
         M, and the part of S off its diagonal with the components that it joins (or None).
     diagonal
@@ -63,7 +65,7 @@ class Fold:
     test: NDArray[np.intp]
     mean: Array
     vectors: Array
-    onto: Array
+    onto: Array | None
     mixed: Array
     close: tuple[Array, Array] | None
     diagonal: Array
@@ -92,7 +94,7 @@ class System:
         Where all this is.
     """
 
-    X: Array
+    X: Columns
     mean: NDArray[np.float64]
     gram: Array
     dual: bool
@@ -102,15 +104,15 @@ class System:
 
     @classmethod
     def of(
-        cls, X: NDArray[Any], alphas: NDArray[np.float64], inner: NDArray[Any], backend: Backend
+        cls, X: Matrix, alphas: NDArray[np.float64], inner: NDArray[Any], backend: Backend
     ) -> System:
         """Return the system of features (sample, feature) and inner folds (sample,)."""
-        mean = np.asarray(X, dtype=np.float64).mean(0)
-        centred = backend.array(X - mean)
+        mean = moments(X)[0]
+        columns = Columns(centred(X, mean), backend)
         dual = X.shape[1] > len(X)
-        gram = centred @ centred.T if dual else centred.T @ centred
+        gram = columns.kernel() if dual else columns.gram()
         tests = [np.flatnonzero(inner == one) for one in np.unique(inner)]
-        return cls(centred, mean, gram, dual, alphas, tests, backend)
+        return cls(columns, mean, gram, dual, alphas, tests, backend)
 
     def spectrum(self, matrix: Array) -> tuple[Array, Array]:
         """Return eigenvalues and vectors, without those that are rounding of zero."""
@@ -125,23 +127,31 @@ class System:
         n = len(self.X)
         train = np.setdiff1d(np.arange(n), test)
         if self.dual:
-            # Kernels about the training mean, from those about the mean of all.
-            kernel, across = self.gram[train][:, train], self.gram[test][:, train]
-            middle = kernel.sum(0) / len(train)
-            kernel = kernel - middle[None, :] - middle[:, None] + middle.sum() / len(train)
-            across = across - (across.sum(1) / len(train))[:, None] - middle[None, :]
-            across = across + middle.sum() / len(train)
-            mean = self.X[:0]
-        else:
-            held_out = self.X[test]
-            # The mean of all is 0, and so are the sums of both parts together.
-            mean = -held_out.sum(0) / len(train)
-            kernel = self.gram - held_out.T @ held_out
-            kernel = kernel - len(train) * (mean[:, None] * mean[None, :])
-            across = held_out - mean
+            kernel, across = centred_kernels(self.gram, train, test)
+            values, vectors = self.spectrum(kernel)
+            onto = across @ vectors
+            return self.mix(
+                train, test, self.backend.zeros(0), (values, vectors, onto, onto.T @ onto)
+            )
+        held_out = self.X[test]
+        mean, kernel, judged = down_dated(self.gram, held_out, len(train))
         values, vectors = self.spectrum(kernel)
-        onto = across @ vectors
-        inner = onto.T @ onto
+        if len(test) > len(mean):
+            onto, inner = None, vectors.T @ (judged @ vectors)
+        else:
+            onto = (held_out - mean) @ vectors
+            inner = onto.T @ onto
+        return self.mix(train, test, mean, (values, vectors, onto, inner))
+
+    def mix(
+        self,
+        train: NDArray[np.intp],
+        test: NDArray[np.intp],
+        mean: Array,
+        found: tuple[Array, Array, Array | None, Array],
+    ) -> Fold:
+        """Return the fold of eigenvalues, vectors, F (or None) and H."""
+        values, vectors, onto, inner = found
         apart = values[None, :] - values[:, None]
         total = values[None, :] + values[:, None] + float(self.alphas.min())
         near = abs(apart) <= CLOSE * total
@@ -155,6 +165,44 @@ class System:
         grid = self.backend.array(self.alphas)
         weights = 1 / (values[None, :] + grid[:, None])
         return Fold(train, test, mean, vectors, onto, mixed, close, diagonal, weights)
+
+
+def centred_kernels(
+    gram: Array, train: NDArray[np.intp], test: NDArray[np.intp]
+) -> tuple[Array, Array]:
+    """Return kernels (train, train) and (test, train) about the training mean.
+
+    Parameters
+    ----------
+    gram
+        Kernel of all samples, about any mean.
+    train, test
+        Rows.
+    """
+    kernel, across = gram[train][:, train], gram[test][:, train]
+    middle = kernel.sum(0) / len(train)
+    overall = middle.sum() / len(train)
+    across = across - (across.sum(1) / len(train))[:, None] - middle[None, :] + overall
+    return kernel - middle[None, :] - middle[:, None] + overall, across
+
+
+def down_dated(gram: Array, held_out: Array, n_train: int) -> tuple[Array, Array, Array]:
+    """Return the training mean, and X'X of training and held-out samples about it.
+
+    Parameters
+    ----------
+    gram
+        X'X of all samples about their mean.
+    held_out
+        Held-out samples about the same mean, (sample, feature).
+    n_train
+        Training samples.
+    """
+    k = len(held_out)
+    # The mean of all is 0, and so are the sums of both parts together.
+    mean = -held_out.sum(0) / n_train
+    part, square = held_out.T @ held_out, mean[:, None] * mean[None, :]
+    return mean, gram - part - n_train * square, part + (2 * n_train + k) * square
 
 
 def losses(fold: Fold, Y: Array, products: Products | None) -> Array:
@@ -173,14 +221,15 @@ def losses(fold: Fold, Y: Array, products: Products | None) -> Array:
     n, k = len(fold.train), len(fold.test)
     mean = -held_out.sum(0) / n
     if products is None:
-        z = fold.vectors.T @ (Y[fold.train] - mean)
+        # The mean is taken off afterwards: no copy of the targets.
+        z = fold.vectors.T @ Y[fold.train] - fold.vectors.sum(0)[:, None] * mean[None, :]
     else:
         whole, parts = products
         part = parts[int(fold.test[0])]
         shift = fold.mean[:, None] * mean[None, :]
         z = fold.vectors.T @ (whole - part - n * shift)
     residual = held_out - mean
-    if products is not None and k > len(fold.mean):
+    if fold.onto is None:
         c = fold.vectors.T @ (part + (2 * n + k) * shift)
     else:
         c = fold.onto.T @ residual

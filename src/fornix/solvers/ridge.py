@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fornix.errors import FornixError
-from fornix.solvers.backend import Backend
+from fornix.solvers.backend import Backend, keep_freed_memory
 from fornix.solvers.fractions import Fold, System, losses
+from fornix.solvers.panels import Matrix, centred, not_finite
 
 BLOCK = 1024
 """Targets that are worked on at once: their arrays then stay in the processor's cache."""
@@ -48,12 +49,12 @@ class Solution(NamedTuple):
 
 
 def solve(
-    X: NDArray[Any],
+    X: Matrix,
     Y: Any,
     alphas: NDArray[np.float64],
     inner_folds: NDArray[np.intp],
     *,
-    at: NDArray[Any] | None = None,
+    at: Matrix | None = None,
     with_coef: bool = True,
     backend: Backend | None = None,
     memory: int = MEMORY,
@@ -67,7 +68,7 @@ def solve(
     Parameters
     ----------
     X
-        (sample, feature), finite.
+        (sample, feature), finite; an array, or panels (:mod:`fornix.solvers.panels`).
     Y
         (sample, target), finite; an array, or whatever gives one for ``Y[:, start:stop]``.
     alphas
@@ -91,6 +92,7 @@ def solve(
         hold one fold's matrices.
     """
     backend = backend or Backend()
+    keep_freed_memory()
     _check(X, Y, alphas, inner_folds)
     t = Y.shape[1]
     alphas = np.asarray(alphas, dtype=np.float64)
@@ -125,7 +127,7 @@ def work(n: int, p: int, t: int, n_folds: int) -> float:
 class _Answer:
     """The solution in the making, block of targets by block."""
 
-    def __init__(self, system: System, Y: Any, at: NDArray[Any] | None, *, with_coef: bool) -> None:
+    def __init__(self, system: System, Y: Any, at: Matrix | None, *, with_coef: bool) -> None:
         self.system, self.Y = system, Y
         t = Y.shape[1]
         kind = Y.dtype if Y.dtype == np.float32 else np.dtype(np.float64)
@@ -137,9 +139,9 @@ class _Answer:
         self.predicted = None if at is None else np.empty((len(at), t), dtype=kind)
         self.points: Any = None
         if at is not None:
-            self.points = system.backend.array(at - system.mean)
-            if system.dual:  # predictions are kernel @ dual weights: no coefficients needed
-                self.points = self.points @ system.X.T
+            points = centred(at, system.mean)
+            # Dual: predictions are kernel @ dual weights, and no coefficients are needed.
+            self.points = system.X.kernel(points) if system.dual else system.backend.array(points)
         self.whole: Any = None
 
     def block(self, some: slice) -> Any:
@@ -154,7 +156,7 @@ class _Answer:
         Y = Y - mean
         if system.dual:
             return Y, mean, None
-        parts = {int(rows[0]): system.X[rows].T @ Y[rows] for rows in system.tests}
+        parts = {int(rows[0]): system.X.down(Y[rows], rows) for rows in system.tests}
         return Y, mean, (sum(parts.values()), parts)
 
     def judge(self, fold: Fold, some: slice, block: Any) -> None:
@@ -178,7 +180,7 @@ class _Answer:
         if self.predicted is not None:
             self.predicted[:, some] = system.backend.numpy(self.points @ weights + mean)
         if self.coef is not None:
-            coef = system.backend.numpy(system.X.T @ weights if system.dual else weights)
+            coef = system.backend.numpy(system.X.down(weights) if system.dual else weights)
             self.coef[:, some] = coef
             self.intercept[some] = means - system.mean @ coef
 
@@ -221,6 +223,6 @@ def _check(X: Any, Y: Any, alphas: NDArray[Any], inner_folds: NDArray[Any]) -> N
     if not (np.asarray(alphas) > 0).all():
         problem = "a penalty isn't above 0"
         raise FornixError(problem, where="ridge", mend="mend alphas")
-    if bad := int((~np.isfinite(X)).any(0).sum()):
+    if bad := not_finite(X):
         problem = f"{bad} of {X.shape[1]} features aren't finite"
         raise FornixError(problem, where="ridge", mend="leave the layer out")

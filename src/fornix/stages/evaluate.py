@@ -7,16 +7,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from fornix.evaluation import over_subjects
+from fornix.evaluation.corrections import correct_false_discoveries, note_uncorrected
 from fornix.evaluation.table import interval_table, score_table
 from fornix.store.artifact import Artifact, Recipe, Target, adopt, create, open_artifact
 from fornix.study.compute import Compute
 from fornix.study.scores import Evaluation
 from fornix.training.samples import plain_text, sample_table, stack_units
 
-PARTS = {"encoding": "predictions", "decoding": "predictions", "rsa": "rdms"}
+PARTS = {
+    "encoding": "predictions",
+    "decoding": "predictions",
+    "rsa": "rdms",
+    "identification": "rdms",
+}
 """Part of the fit's artifact that each task is judged on."""
 
 
@@ -39,8 +47,9 @@ def run(
         ``fit/<subject>`` and ``responses/<subject>`` of every subject. Responses are read for
         the noise ceiling of an encoding fit only.
     target
-        The artifact to make: ``scores.parquet``, ``intervals.parquet``, ``details.json``, and
-        ``maps-<subject>.zarr`` of an encoding fit. The column ``fit`` is the name before the
+        The artifact to make: ``scores.parquet``, ``intervals.parquet``, ``details.json``,
+        ``maps-<subject>.zarr`` of an encoding fit, and ``bootstrap.parquet`` and
+        ``differences.parquet`` of an RSA fit. The column ``fit`` is the name before the
         digest in the artifact's folder, ``<fit>-<digest>``; ``study`` is left to the report.
     resources
         Numeric threads.
@@ -56,11 +65,15 @@ def run(
     own = {name: one.share(part, name) for name, one in fits.items()}
     read = {f"fit/{name}": one.digests(f"{own[name]}.zarr") for name, one in fits.items()}
     responses = {}
-    if task == "encoding" and section.scores.ceiling and not _continuous(fits):
+    repeats = section.scores.ceiling not in (False, "subjects", "models")
+    if task == "encoding" and repeats and not _continuous(fits):
         responses = {name: open_artifact(inputs[f"responses/{name}"]) for name in fits}
         digests = {n: one.digests("responses.zarr") for n, one in responses.items()}
         read |= {f"responses/{name}": digest for name, digest in digests.items()}
-    settings = {"task": task, "scores": section.scores.identity()}
+    # A fit's own settings may say how it is judged, and say nothing about what it is made from.
+    names_of = ("responses", "features")
+    judged = {k: v for k, v in section.fit.identity().items() if k not in names_of}
+    settings = {"task": task, "fit": judged, "scores": section.scores.identity()}
     recipe = Recipe("evaluate", settings | {"seed": seed}, read)
     if adopt(target, recipe):
         return
@@ -74,9 +87,22 @@ def run(
     fit_name = target.path.name.rpartition("-")[0] or target.path.name
     with create(target, recipe) as draft, threadpool_limits(resources.threads):
         found = module.evaluate(section, datasets, samples, seed=seed)
+        together = over_subjects.group_rows(
+            found.rows, section.scores, found.notes, seed=seed, draws=found.draws
+        )
+        if together:
+            found.rows += together
+            found.how.setdefault("group", over_subjects.HOW)
+        if section.scores.correction == "fdr":
+            correct_false_discoveries(found.rows)
+        note_uncorrected(found.rows, section.scores.correction, found.notes)
         scores = score_table(found.rows, fit_name)
         draft.write_table("scores", scores)
         draft.write_table("intervals", interval_table(found.rows, fit_name))
+        for name, rows in found.tables.items():
+            table = pd.DataFrame(rows)
+            table.insert(0, "fit", fit_name)
+            draft.write_table(name, table)
         for name, maps in found.maps.items():
             draft.write_dataset(f"maps-{name}", maps, along="unit")
         details = {"how": found.how, "notes": found.notes, **found.facts}

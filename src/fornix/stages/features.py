@@ -32,7 +32,7 @@ from fornix.features.reuse import (
     whole,
 )
 from fornix.progress import Bar
-from fornix.store.artifact import Recipe, Target, adopt, create, open_artifact
+from fornix.store.artifact import Artifact, Recipe, Target, adopt, create, open_artifact
 from fornix.store.digests import combine
 from fornix.store.draft import SHARD_BYTES, Draft
 from fornix.study.base import digest_of
@@ -69,7 +69,7 @@ def run(
         A section of ``features``; its kind names the module in ``fornix.features``.
     inputs
         ``root``: the dataset's folder. ``ingest``: its index. ``source/<name>``: another
-        section's features, for kinds that read them.
+        section's features, for kinds that read them. ``model``: the fit that trains the model.
     target
         The artifact.
     resources
@@ -94,6 +94,9 @@ def run(
         sources={name: open_artifact(path) for name, path in given.items()},
     )
     settings = {key: value for key, value in section.identity().items() if key != "dataset"}
+    if "model" in inputs:  # the weights' digests count, not what the fit is called
+        settings["model"] = "fit"
+        section = _of_fit(section, open_artifact(inputs["model"]))
     try:
         rows = _rows(kind, section, context)
         read = _read(kind, section, rows, context)
@@ -251,6 +254,13 @@ class _Job:
             for name, shape in self.shapes.items()
         }
         draft.lay_out("features", variables, coords, attrs, rows=rows)
+
+
+def _of_fit(section: Features, fit: Artifact) -> Features:
+    """Return a section with the folder of the checkpoint that a fit has kept."""
+    at = getattr(section, "checkpoint", None) or fit.json("fit.json")["checkpoints"][-1]
+    folder = fit.part("checkpoints") / str(at)
+    return section.model_copy(update={"model": str(folder), "checkpoint": None})
 
 
 def _read(

@@ -19,6 +19,7 @@ from fornix.stages.tasks.job import Fitted, Job
 from fornix.store.artifact import Recipe, Target, adopt, create, open_artifact
 from fornix.store.draft import Draft
 from fornix.study.compute import Compute
+from fornix.study.fits.pretraining import PretrainingSection
 from fornix.training.samples import plain_text
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def run(
     subject: str | None = None,
     seed: int = 0,
 ) -> None:
-    """Fit one model to one subject, or to a cohort.
+    """Fit one model to one subject, to a cohort, or to stimuli alone.
 
     Parameters
     ----------
@@ -45,7 +46,8 @@ def run(
         kind the one in ``fornix.models``.
     inputs
         ``responses`` (or ``responses/<subject>`` of every subject of a cohort), and
-        ``features/<name>`` for each name that the section reads.
+        ``features/<name>`` for each name that the section reads; for a pretraining, see
+        :mod:`fornix.stages.tasks.pretraining`.
     target
         The artifact to make: ``predictions.zarr`` and ``weights.safetensors`` (or ``rdms.zarr``),
         ``fit.json``, and what else a model has: ``attention.zarr``, ``training.parquet``. Parts
@@ -57,6 +59,10 @@ def run(
     seed
         The study's seed.
     """
+    if isinstance(section, PretrainingSection):
+        pretraining = importlib.import_module("fornix.stages.tasks.pretraining")
+        pretraining.run(section, inputs, target, resources, seed=seed)
+        return
     cohort = section.scope == "cohort"
     whose = {key.partition("/")[2] or subject or "": key for key in inputs if _is_responses(key)}
     responses = {name: open_artifact(inputs[key]) for name, key in sorted(whose.items())}

@@ -24,7 +24,13 @@ from fornix.study.base import EventSelect
 from fornix.study.compute import Compute
 from fornix.study.responses import FmriResponses, RdmResponses, Responses
 
-CHUNKED_ALONG = {"fmri": "unit", "timeseries": "unit", "eeg": "sample", "rdms": "session"}
+CHUNKED_ALONG = {
+    "eeg": "sample",
+    "meg": "sample",
+    "fmri": "unit",
+    "timeseries": "unit",
+    "rdms": "session",
+}
 """Solvers read blocks of voxels, and whole epochs."""
 
 

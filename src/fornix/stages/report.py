@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fornix.report.history import costs
 from fornix.report.material import Material
-from fornix.report.page import render
+from fornix.report.page import make
 from fornix.store import Recipe, Target, adopt, create, open_artifact
 from fornix.study.compute import Compute
 from fornix.study.study import Study
@@ -23,7 +23,7 @@ def run(
     subject: str | None = None,
     seed: int = 0,
 ) -> None:
-    """Write ``report.html``, ``scores.parquet``, ``scores.csv``, ``claims.json``, ``study.yaml``.
+    """Write ``report.html``, ``figures/``, the scores, ``claims.json`` and ``study.yaml``.
 
     Parameters
     ----------
@@ -51,6 +51,9 @@ def run(
         draft.write_json("claims.json", [asdict(verdict) for verdict in material.verdicts])
         draft.file("study.yaml").write_bytes(inputs["study"].read_bytes())
         label = target.path.name.rpartition("-")[0]
-        draft.file("report.html").write_text(render(material, label), encoding="utf-8")
+        page = make(material, label)
+        draft.file("report.html").write_text(page.html, encoding="utf-8")
+        for name, content in page.files.items():
+            draft.file(name).write_bytes(content)
         spent = round(costs(material)[0], 1)
         draft.note(n_scores=len(material.scores), n_claims=len(material.verdicts), seconds=spent)

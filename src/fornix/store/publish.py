@@ -18,9 +18,9 @@ def publish(source: Path, folder: Path) -> bool:
     Parameters
     ----------
     source
-        A whole artifact whose parts are files.
+        A whole artifact whose parts are files, or folders of files.
     folder
-        Where they are wanted.
+        Where they are wanted. A folder that is a part takes the place of the one before.
 
     Returns
     -------
@@ -36,6 +36,11 @@ def publish(source: Path, folder: Path) -> bool:
     shown.unlink(missing_ok=True)
     for name in [*artifact.manifest["parts"], MANIFEST]:
         draft = folder / f".{name}.tmp"
-        shutil.copyfile(artifact.path / name, draft)
+        if (artifact.path / name).is_dir():
+            shutil.rmtree(draft, ignore_errors=True)
+            shutil.copytree(artifact.path / name, draft)
+            shutil.rmtree(folder / name, ignore_errors=True)
+        else:
+            shutil.copyfile(artifact.path / name, draft)
         draft.replace(folder / name)
     return True

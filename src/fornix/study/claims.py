@@ -30,11 +30,20 @@ class ClaimBase(Section):
     alpha: float = Field(0.05, gt=0, lt=1, description="error rate of its test")
 
 
+OverSubjects = Literal["means", "rows"]
+"""What is tested from six subjects on: their means by Student's t, or all rows by a mixed model."""
+
+
 class AboveChance(ClaimBase):
     """The scores lie above chance: by their own p with few subjects, by a t-test from six on."""
 
     test: Literal["above_chance"] = Field(description="better than chance")
     scores: ScoreSelect = Field(description="rows of the score table")
+    over: OverSubjects = Field(
+        "means",
+        description="six subjects or more: test their means, or all rows by a mixed model with a "
+        "random intercept a subject",
+    )
 
 
 class AtChance(ClaimBase):
@@ -63,13 +72,21 @@ class Near(ClaimBase):
 
 
 class Greater(ClaimBase):
-    """``scores`` exceed ``than``, in every subject (and by a paired t-test from six on)."""
+    """``scores`` exceed ``than``, in every subject; from six on, by a paired t-test.
+
+    Where both ask for the same units and times, scores are paired by unit and time.
+    """
 
     test: Literal["greater"] = Field(description="one is better than another")
     scores: ScoreSelect = Field(description="rows of the score table")
     than: ScoreSelect = Field(description="rows to compare with, subject by subject")
     by: float = Field(
         0.0, ge=0, description="smallest difference that counts, in units of the metric"
+    )
+    over: OverSubjects = Field(
+        "means",
+        description="six subjects or more: test their means, or all pairs by a mixed model with a "
+        "random intercept a subject",
     )
 
 

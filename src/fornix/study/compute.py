@@ -19,7 +19,16 @@ class Compute(Section):
         "added in the same order on any machine",
     )
     memory_mb: int = Field(4000, ge=500, description="memory a job asks for, MB")
+    devices: int = Field(
+        1,
+        ge=1,
+        description="GPUs (processes, on a CPU) that share out each batch of a training; rounding "
+        "differs with their number",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where torch models run")
+    gpu_memory_mb: int = Field(
+        8000, ge=500, description="memory of a GPU that a job's solvers may take, MB"
+    )
     workers: int | Literal["auto"] = Field(
         "auto",
         description="processes that read and decode stimuli; 0: a thread of the job. auto: as "

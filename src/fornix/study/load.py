@@ -78,9 +78,9 @@ def parse_study(
 def apply_variant(raw: dict[str, Any], variant: str | None, source: str) -> dict[str, Any]:
     """Merge the overrides of ``variants.<variant>`` into a raw study.
 
-    Mappings are merged key by key; anything else replaces what was there. A mapping that gives
-    another ``source``, ``kind`` or ``test`` replaces the old one whole, since its keys belong to
-    another type.
+    Mappings are merged key by key; anything else replaces what was there, and null in the place of
+    a mapping takes it away. A mapping that gives another ``source``, ``kind`` or ``test`` replaces
+    the old one whole, since its keys belong to another type.
     """
     if variant is None:
         return raw
@@ -108,7 +108,10 @@ def _merge(old: Any, new: Any) -> Any:
             return new
     merged = dict(old)
     for key, value in new.items():
-        merged[key] = _merge(old[key], value) if key in old else value
+        if value is None and isinstance(old.get(key), Mapping):
+            del merged[key]
+        else:
+            merged[key] = _merge(old[key], value) if key in old else value
     return merged
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -102,17 +102,13 @@ class TimeseriesResponses(Cleaning):
         return True
 
 
-class EegResponses(Section):
-    """EEG, cleaned by MNE: reference, filter, notch, resample, epoch, baseline, scale, clip."""
+class EpochsSection(Section):
+    """What EEG and MEG have in common: filter, notch, resample, epoch, baseline, scale, clip."""
 
-    kind: Literal["eeg"] = Field(description="EEG")
     dataset: Name = Field(description="a name in datasets")
     select: Select = Field(default_factory=Select, description="recordings to use")
     events: EventSelect = Field(default_factory=EventSelect, description="events to use")
-    picks: list[str] = Field(["eeg"], description="channel types or names, as MNE knows them")
-    reference: Literal["average", "none"] | list[str] = Field(
-        "average", description="average, none, or channel names; average needs 8 channels or more"
-    )
+    picks: list[str] = Field([], description="channel types or names, as MNE knows them")
     l_freq: float | None = Field(0.5, ge=0, description="high-pass edge, Hz; null: none")
     h_freq: float | None = Field(30.0, gt=0, description="low-pass edge, Hz; null: none")
     notch: list[float] | Literal["auto"] | None = Field(
@@ -134,16 +130,43 @@ class EegResponses(Section):
     clip: float | None = Field(
         20.0, gt=0, description="limit of scaled values, in units of the scale; null: none"
     )
-    reject: float | None = Field(
-        None, gt=0, description="drop epochs whose peak-to-peak exceeds this, µV; null: keep all"
+    whiten: Literal["none", "mvnn"] = Field(
+        "none",
+        description="mvnn: multivariate noise normalisation (Guggenmos et al. 2018): channels by "
+        "the inverse root of the covariance of single trials about their stimulus' mean",
     )
 
     @model_validator(mode="after")
-    def _times_in_order(self) -> EegResponses:
+    def _times_in_order(self) -> Self:
         if self.tmin >= self.tmax:
             msg = f"tmin ({self.tmin} s) must come before tmax ({self.tmax} s)"
             raise ValueError(msg)
         return self
+
+
+class EegResponses(EpochsSection):
+    """EEG, cleaned by MNE: reference, filter, notch, resample, epoch, baseline, scale, clip."""
+
+    kind: Literal["eeg"] = Field(description="EEG")
+    picks: list[str] = Field(["eeg"], description="channel types or names, as MNE knows them")
+    reference: Literal["average", "none"] | list[str] = Field(
+        "average", description="average, none, or channel names; average needs 8 channels or more"
+    )
+    reject: float | None = Field(
+        None, gt=0, description="drop epochs whose peak-to-peak exceeds this, µV; null: keep all"
+    )
+
+
+class MegResponses(EpochsSection):
+    """MEG (FIF), cleaned by MNE: filter, notch, resample, epoch, baseline, scale, clip."""
+
+    kind: Literal["meg"] = Field(description="MEG")
+    picks: list[str] = Field(
+        ["mag"], description="mag, grad, or names of channels, as MNE knows them"
+    )
+    reject: dict[Literal["mag", "grad"], float] = Field(
+        {}, description="drop epochs whose peak-to-peak exceeds this, fT (mag) or fT/cm (grad)"
+    )
 
 
 class RdmResponses(Section):
@@ -154,6 +177,6 @@ class RdmResponses(Section):
 
 
 Responses = Annotated[
-    FmriResponses | TimeseriesResponses | EegResponses | RdmResponses,
+    FmriResponses | TimeseriesResponses | EegResponses | MegResponses | RdmResponses,
     Field(discriminator="kind"),
 ]

@@ -12,8 +12,11 @@ from fornix.study.base import Name, Section
 from fornix.study.claims import Claim
 from fornix.study.compute import Compute
 from fornix.study.datasets import Dataset, RdmDataset
+from fornix.study.features.huggingface import trained_by
 from fornix.study.features.union import Features
-from fornix.study.fits.union import Fit
+from fornix.study.fits.base import BrainFitSection
+from fornix.study.fits.pretraining import PretrainingSection
+from fornix.study.fits.union import BrainFit, Fit, PretrainingFit
 from fornix.study.report import Report
 from fornix.study.responses import RdmResponses, Responses
 from fornix.study.scores import Scores
@@ -62,6 +65,16 @@ class Study(Section):
         {}, description="named overrides, merged into the study by `variant=NAME`"
     )
 
+    @property
+    def brain_fits(self) -> dict[Name, BrainFit]:
+        """The fits that join responses with something; they are scored."""
+        return {k: fit for k, fit in self.fits.items() if isinstance(fit, BrainFitSection)}
+
+    @property
+    def pretrainings(self) -> dict[Name, PretrainingFit]:
+        """The fits that learn from stimuli alone."""
+        return {k: fit for k, fit in self.fits.items() if isinstance(fit, PretrainingSection)}
+
     def identity(self) -> dict[str, Any]:
         """Leave out resources, which change no number, and the variants that weren't taken."""
         return self.model_dump(mode="json", exclude={"compute", "variants"})
@@ -83,7 +96,11 @@ class Study(Section):
                 if getattr(self.features[source], "source", None) is not None:
                     msg = f"'{source}' reads another's texts itself, and has none to give"
                     raise UnknownNameError(msg, ("features", name, "source"))
+            self._model_is_trained(name)
         for name, fit in self.fits.items():
+            if isinstance(fit, PretrainingSection):
+                _known("dataset", fit.dataset, self.datasets, "fits", name, "dataset")
+                continue
             _known("responses", fit.responses, self.responses, "fits", name, "responses")
             for i, used in enumerate(getattr(fit, "features", [])):
                 _known("features", used, self.features, "fits", name, "features", i)
@@ -94,6 +111,22 @@ class Study(Section):
             if (places := getattr(fit, "places", None)) is not None:
                 _known("features", places, self.features, "fits", name, "places")
         return self
+
+    def _model_is_trained(self, name: str) -> None:
+        """Raise unless a model that is to be a fit's is a pretraining's, at a step it keeps."""
+        features = self.features[name]
+        if (fit := trained_by(features)) is None:
+            return
+        _known("fit", fit, self.fits, "features", name, "model")
+        section = self.fits[fit]
+        if not isinstance(section, PretrainingSection):
+            msg = f"'{fit}' is a fit of kind {section.kind}, which trains no model of stimuli"
+            raise UnknownNameError(msg, ("features", name, "model"))
+        checkpoint = getattr(features, "checkpoint", None)
+        kept = [str(one) for one in section.kept]
+        if checkpoint is not None and checkpoint not in kept:
+            msg = f"'{fit}' keeps no checkpoint {checkpoint}; it keeps {', '.join(kept)}"
+            raise UnknownNameError(msg, ("features", name, "checkpoint"))
 
     @model_validator(mode="after")
     def _analyses_can_be_made(self) -> Study:
@@ -109,12 +142,28 @@ class Study(Section):
         return self
 
     @model_validator(mode="after")
+    def _factors_are_crossed(self) -> Study:
+        problems, crossed = [], False
+        for name, fit in self.brain_fits.items() if self.scores.factors else ():
+            try:
+                crossed |= bool(self.scores.cells(fit.reads()))
+            except ValueError as error:
+                problems.append(f"{error}, in the features of the fit '{name}'")
+        if self.scores.factors and not crossed:  # a fit of some of the models is nothing wrong
+            msg = problems[0] if problems else "factors: no fit has features of these names"
+            raise UnknownNameError(msg, ("scores", "factors"))
+        for name in self.scores.trajectories:
+            known = {one.rpartition("_")[0] for one in self.features if one[-1].isdigit()}
+            _known("family of checkpoints", name, dict.fromkeys(known), "scores", "trajectories")
+        return self
+
+    @model_validator(mode="after")
     def _claims_are_about_scores(self) -> Study:
         for i, claim in enumerate(self.claims):
             for key in ("scores", "than"):
                 if select := getattr(claim, key, None):
                     kind = "fit or analysis" if self.analyses else "fit"
-                    judged = {**self.fits, **self.analyses}
+                    judged = {**self.brain_fits, **self.analyses}
                     _known(kind, select.fit, judged, "claims", i, key, "fit")
         return self
 

@@ -16,6 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from fornix.solvers.panels import Delayed
+
 if TYPE_CHECKING:
     from fornix.study.fits.encoding import Align
 
@@ -42,10 +44,15 @@ class Alignment:
 
     operators: tuple[sparse.csr_array, ...]
 
-    def __call__(self, values: NDArray[Any]) -> Floats:
-        """Return (sample, delay * feature) of a layer (row, ...): the delays' copies in turn."""
-        flat = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
-        return np.concatenate([one @ flat for one in self.operators], axis=1)
+    def __call__(self, values: NDArray[Any]) -> Floats | Delayed:
+        """Return (sample, delay * feature) of a layer (row, ...): the delays' copies in turn.
+
+        Several copies are made when they are used, one at a time.
+        """
+        flat = np.asarray(values).reshape(len(values), -1)
+        if len(self.operators) > 1:
+            return Delayed(self.operators, flat)
+        return np.asarray(self.operators[0] @ flat.astype(np.float64))
 
 
 @dataclass(frozen=True)

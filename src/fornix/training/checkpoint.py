@@ -34,16 +34,26 @@ class Checkpoints:
         Longest time between two checkpoints, s.
     least_s
         Shortest time between those at the ends of epochs, s.
+    write
+        False only reads: of several processes, one writes.
     """
 
     def __init__(
-        self, path: Path | None, identity: str, *, every_s: float = 60.0, least_s: float = LEAST_S
+        self,
+        path: Path | None,
+        identity: str,
+        *,
+        every_s: float = 60.0,
+        least_s: float = LEAST_S,
+        write: bool = True,
     ) -> None:
         self.path = path
+        self.write = write
         self.identity = identity
         self.every_s = every_s
         self.least_s = least_s
-        self.asked_to_stop = False
+        self.asked_to_stop = False  # set by the signal alone, at any moment
+        self.stop = False  # what all processes have agreed on
         self._last = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
@@ -61,11 +71,11 @@ class Checkpoints:
     def due(self, *, epoch_ended: bool = False) -> bool:
         """Tell whether it is time for one."""
         since = time.monotonic() - self._last
-        return self.asked_to_stop or since >= (self.least_s if epoch_ended else self.every_s)
+        return self.stop or since >= (self.least_s if epoch_ended else self.every_s)
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Replace the file; a kill leaves the old one or the new one."""
-        if self.path is None:
+        if self.path is None or not self.write:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         draft = self.path.with_name(f".{self.path.name}.tmp")
@@ -93,6 +103,6 @@ class Checkpoints:
             signal.signal(signal.SIGTERM, before)
 
     def stop_if_asked(self) -> None:
-        """End the process if it was told to; its place must have been saved."""
+        """End the process if it was told to; all of its work must have been saved."""
         if self.asked_to_stop:
             raise SystemExit(STOPPED)

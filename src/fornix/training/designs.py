@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fornix.errors import FornixError, did_you_mean
+from fornix.solvers.panels import Delayed
 from fornix.study.fits.encoding import Align, SpacesSection
 from fornix.training.alignment import align, points_of
 from fornix.training.samples import feature_layers, feature_rows, rows_of
@@ -49,7 +50,7 @@ def features_of_samples(
     events: pd.DataFrame,
     samples: pd.DataFrame,
     settings: Align | None,
-) -> dict[str, NDArray[Any]]:
+) -> dict[str, NDArray[Any] | Delayed]:
     """Return ``<features>/<layer>`` -> (sample, delay * feature), aligned in time.
 
     Parameters
@@ -73,7 +74,7 @@ def features_of_samples(
         problem = "no event of the recordings names a stimulus"
         mend = "name the events column with datasets.<name>.stimuli.column"
         raise FornixError(problem, where="fit", mend=mend)
-    found = {}
+    found: dict[str, NDArray[Any] | Delayed] = {}
     for name, one in features.items():
         rows_of(shown["stimulus"].to_numpy(), one, name=name)
         rows = feature_rows(one)
@@ -115,6 +116,14 @@ def targets_of(
         others = (mine for name, mine in spaces.items() if name != left_out)
         targets[f"{JOINT}-{left_out}"] = [layer for mine in others for layer in mine]
     return targets, list(spaces)
+
+
+def bands_of(spaces: Sequence[str]) -> dict[str, list[str]]:
+    """Return target -> its spaces, of the targets that are made of several."""
+    if not spaces:
+        return {}
+    without = {f"{JOINT}-{one}": [name for name in spaces if name != one] for one in spaces}
+    return {JOINT: list(spaces)} | without
 
 
 def _matching(name: str, wanted: Sequence[str], layers: Sequence[str]) -> list[str]:

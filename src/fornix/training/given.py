@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fornix.errors import FornixError
+from fornix.solvers.panels import Delayed
 from fornix.training.blocks import contiguous, plan_blocks, shifted_rows
 from fornix.training.designs import features_of_samples, features_of_stimuli
 from fornix.training.samples import average_repeats, shuffled_rows
@@ -39,14 +40,17 @@ class Given:
         Rows of both parts of each fold.
     inner
         Training rows -> their inner folds.
+    lags
+        Features of one delay alone: their name -> the layer, and the delay in s.
     """
 
     table: pd.DataFrame
     matrix: NDArray[np.float32]
-    features: dict[str, NDArray[Any]]
+    features: Mapping[str, NDArray[Any] | Delayed]
     folds: list[Fold]
     pairs: list[tuple[NDArray[np.intp], NDArray[np.intp]]]
     inner: Callable[[NDArray[np.intp]], NDArray[np.intp]]
+    lags: dict[str, tuple[str, float]] = field(default_factory=dict)
 
 
 def of_trials(
@@ -117,6 +121,13 @@ def of_volumes(
     folds = plan_blocks(table, section.cv, where=where)
     _, table = with_folds(table, folds)
     found = features_of_samples(features, events, table, section.align)
+    lags: dict[str, tuple[str, float]] = {}
+    if section.align is not None and section.align.each_delay:
+        for delay in dict.fromkeys(section.align.delays):
+            alone = features_of_samples(features, events, table, section.align.at(delay))
+            for layer, values in alone.items():
+                name = f"{layer} at {delay:g} s"
+                found[name], lags[name] = values, (layer, delay)
     if section.shuffle:
         source = shifted_rows(table, shuffler)
         found = {name: values[source] for name, values in found.items()}
@@ -127,6 +138,7 @@ def of_volumes(
         folds,
         [(fold.train, fold.test) for fold in folds],
         lambda train: contiguous(len(train), section.inner_splits),
+        lags,
     )
 
 

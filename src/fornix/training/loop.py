@@ -6,8 +6,8 @@ Fabric), the optimiser and its rate, checkpoints, early stopping, the log. It is
 order: :func:`train`, ``_Loop.run``, ``_Loop._epoch``, ``_Loop._step``.
 
 A training that was killed goes on from its last checkpoint and ends, on a CPU, with the same bits
-as one that wasn't: samplers and the learning rate are functions of the step, and torch's random
-state is part of the checkpoint.
+as one that wasn't: samplers, the learning rate and torch's random numbers are functions of the
+step; weights, the optimiser's state, the log and the place are in the checkpoint.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -31,9 +31,10 @@ from fornix.progress import Bar
 from fornix.seeds import generator
 from fornix.study.base import digest_of
 from fornix.training.batches import Sampler
-from fornix.training.checkpoint import Checkpoints
+from fornix.training.checkpoint import STOPPED, Checkpoints
 from fornix.training.log import Log
 from fornix.training.optimiser import make_optimizer, rate, set_rate
+from fornix.training.team import agree, run_all, share
 
 if TYPE_CHECKING:
     from fornix.study.compute import Compute
@@ -54,6 +55,8 @@ class Batch:
         Where the network is.
     seed, purpose
         Of the training.
+    rank
+        Which of the processes that share out a batch.
     """
 
     rows: NDArray[np.intp]
@@ -62,10 +65,12 @@ class Batch:
     device: torch.device
     seed: int = 0
     purpose: tuple[str, ...] = ()
+    rank: int = 0
 
     def rng(self) -> np.random.Generator:
         """Return this step's own random numbers, for augmentations and masks."""
-        return generator(self.seed, "step", *self.purpose, self.step)
+        others = (self.rank,) if self.rank else ()  # the first draws what one alone would
+        return generator(self.seed, "step", *self.purpose, self.step, *others)
 
 
 Step = Callable[[nn.Module, Batch], tuple[Tensor, Mapping[str, Tensor | float]]]
@@ -194,13 +199,24 @@ def train(
     if not len(sampler):
         problem = "there is no sample to train on"
         raise FornixError(problem, where=run.where, mend="hold out fewer samples")
-    device = torch_device(run.resources)
+    device, n = torch_device(run.resources), run.resources.devices
+    strategy = "ddp_fork" if n > 1 else "auto"  # the step is a closure: it can't be spawned
+    fabric = Fabric(accelerator=device.type, strategy=strategy, devices=n, precision=plan.precision)
+
+    if n > 1 and bool(torch.cuda.is_initialized()):  # type: ignore[no-untyped-call]
+        problem = "this process uses a GPU already, and can't be split into several now"
+        mend = "set compute.devices: 1; several GPUs serve jobs that train one network"
+        raise FornixError(problem, where="compute.devices", mend=mend)
+
+    def work(fabric: Fabric) -> Trained:
+        return _Loop(fabric, network, step, sampler, plan, run=run, hooks=hooks or Hooks()).run()
+
     with (
         settings(run.resources.threads),
-        seeded(run.seed, "training", *run.purpose, device=device),
+        # A process that has touched its GPU can't be forked.
+        seeded(run.seed, "training", *run.purpose, device=device if n == 1 else None),
     ):
-        loop = _Loop(network, step, sampler, plan, run=run, hooks=hooks or Hooks(), device=device)
-        return loop.run()
+        return run_all(fabric, network, work)
 
 
 @dataclass
@@ -225,6 +241,7 @@ class _Best:
 class _Loop:
     def __init__(
         self,
+        fabric: Fabric,
         network: nn.Module,
         step: Step,
         sampler: Sampler,
@@ -232,21 +249,22 @@ class _Loop:
         *,
         run: Run,
         hooks: Hooks,
-        device: torch.device,
     ) -> None:
         self.compute_step, self.sampler, self.plan = step, sampler, plan
-        self.about, self.hooks = run, hooks
-        self.fabric = Fabric(accelerator=device.type, devices=1, precision=plan.precision)
-        wanted = [one for one in network.parameters() if one.requires_grad]
-        optimizer = make_optimizer(hooks.groups or [{"params": wanted}], plan)
-        self.bare = network
-        self.network, self.optimizer = self.fabric.setup(network, optimizer)
+        self.about, self.hooks, self.fabric = run, hooks, fabric
+        self.network = network.to(fabric.device)
+        self.learning = [one for one in network.parameters() if one.requires_grad]
+        self.optimizer = make_optimizer(hooks.groups or [{"params": self.learning}], plan)
         self.total = plan.epochs * len(sampler)
         self.total = min(self.total, plan.steps or self.total)
         self.place, self.best, self.log = _Place(), _Best(), Log()
         self.loss = math.nan
         self.checkpoints = Checkpoints(
-            self._file(), self._identity(), every_s=run.checkpoint_s, least_s=run.epoch_checkpoint_s
+            self._file(),
+            self._identity(),
+            every_s=run.checkpoint_s,
+            least_s=run.epoch_checkpoint_s,
+            write=fabric.is_global_zero,
         )
 
     def run(self) -> Trained:
@@ -257,9 +275,10 @@ class _Loop:
                 self._snapshot()
             while not self.place.ended:
                 self._epoch(bar)
+        self.checkpoints.stop_if_asked()  # in the last validation, say
         if self.hooks.validate is not None:
-            self.bare.load_state_dict(self.best.weights)
-        self.bare.eval()
+            self.network.load_state_dict(self.best.weights)
+        self.network.eval()
         kept = self.best.epoch if self.hooks.validate else self.place.epoch - 1
         return Trained(self.log.table(), self.place.step, self.place.epoch, kept)
 
@@ -270,8 +289,9 @@ class _Loop:
             if place.step >= self.total:
                 break
             self._step(rows)
-            bar.what = self._name()
-            bar.advance(1)
+            if self.fabric.is_global_zero:
+                bar.what = self._name()
+                bar.advance(1)
             if self.checkpoints.due():
                 self._save()
         self.log.flush(place.step, place.epoch)
@@ -288,30 +308,42 @@ class _Loop:
         set_rate(self.optimizer, rate(self.plan, place.step, self.total))
         if hooks.before_step is not None:
             hooks.before_step(self.optimizer, place.step)
-        batch = Batch(rows, place.epoch, place.step, self.fabric.device, about.seed, about.purpose)
-        with self.fabric.autocast():
-            loss, logged = self.compute_step(self.network, batch)
-        if not bool(torch.isfinite(loss)):
-            self._not_finite("loss", loss.item())
+        mine, rank = share(rows, self.fabric), self.fabric.global_rank
+        batch = Batch(
+            mine, place.epoch, place.step, self.fabric.device, about.seed, about.purpose, rank
+        )
+        torch.manual_seed(int(batch.rng().integers(2**63)))
         self.optimizer.zero_grad()
-        self.fabric.backward(loss)
+        loss, logged = self._forward_and_back(batch, len(mine) / len(rows))
+        agreed = agree(self.fabric, self.learning, loss, stop=self.checkpoints.asked_to_stop)
+        self.checkpoints.stop = agreed.stop
+        self._must_be_finite("loss", agreed.loss)
         if self.plan.clip is not None:
-            norm = self.fabric.clip_gradients(
-                self.network, self.optimizer, max_norm=self.plan.clip, error_if_nonfinite=False
-            )
-            if norm is not None and not bool(torch.isfinite(norm)):
-                self._not_finite("gradient's norm", norm.item())
+            norm = nn.utils.clip_grad_norm_(self.learning, self.plan.clip)
+            self._must_be_finite("gradient's norm", norm.item())
         self.optimizer.step()
         place.step, place.batch = place.step + 1, place.batch + 1
         if hooks.after_step is not None:
             with torch.no_grad():
-                hooks.after_step(self.bare, place.step)
-        self.loss = loss.item()
+                hooks.after_step(self.network, place.step)
+        self.loss = agreed.loss
         numbers = {k: v.item() if isinstance(v, Tensor) else v for k, v in logged.items()}
         self.log.count({"loss": self.loss} | numbers)
         if about.log_every and place.step % about.log_every == 0:
             self.log.flush(place.step, place.epoch)
         self._snapshot()
+
+    def _forward_and_back(
+        self, batch: Batch, weight: float
+    ) -> tuple[Tensor | None, Mapping[str, Tensor | float]]:
+        """Compute the gradient of this process' share of a batch, which may be empty."""
+        if not len(batch.rows):
+            return None, {}
+        with self.fabric.autocast():
+            mean, logged = self.compute_step(self.network, batch)
+        loss = mean * weight
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach(), logged
 
     def _judge(self) -> None:
         """Validate, and keep the weights if they are the best so far."""
@@ -325,18 +357,21 @@ class _Loop:
         # What can't be judged (a constant prediction has no correlation) is the worst.
         if self.best.epoch < 0 or value > self.best.value:
             worth = -math.inf if math.isnan(value) else value
-            weights = {k: v.detach().cpu().clone() for k, v in self.bare.state_dict().items()}
+            weights = {k: v.detach().cpu().clone() for k, v in self.network.state_dict().items()}
             self.best = _Best(self.place.epoch, worth, weights)
 
     def _snapshot(self) -> None:
-        if self.hooks.snapshot is not None and self.place.step in self.hooks.snapshots:
-            training = self.bare.training
-            self.bare.eval()
+        wanted = self.place.step in self.hooks.snapshots and self.fabric.is_global_zero
+        if self.hooks.snapshot is not None and wanted:
+            training = self.network.training
+            self.network.eval()
             with torch.no_grad():
-                self.hooks.snapshot(self.place.step, self.bare)
-            self.bare.train(training)
+                self.hooks.snapshot(self.place.step, self.network)
+            self.network.train(training)
 
-    def _not_finite(self, what: str, value: float) -> NoReturn:
+    def _must_be_finite(self, what: str, value: float) -> None:
+        if math.isfinite(value):
+            return
         place = self.place
         problem = f"the {what} is {value} in epoch {place.epoch}, step {place.step}"
         mend = "lower training.learning_rate or set training.clip; look for extreme features"
@@ -351,35 +386,30 @@ class _Loop:
         return folder and folder / f"{digest_of(list(self.about.purpose))}.pt"
 
     def _identity(self) -> str:
-        shapes = [[name, list(one.shape)] for name, one in self.bare.state_dict().items()]
+        shapes = [[name, list(one.shape)] for name, one in self.network.state_dict().items()]
         first = [rows.tolist() for rows in self.sampler.batches(0)]
         plan, seed = self.plan.identity(), self.about.seed
         return digest_of([shapes, first, plan, seed, list(self.about.purpose)], length=32)
 
     def _save(self) -> None:
         """Save all that decides what follows; then end, if the job was told to."""
-        place, best, device = self.place, self.best, self.fabric.device
+        place, best = self.place, self.best
         state = {
-            "network": self.bare.state_dict(),
+            "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "place": vars(place).copy(),
             "best": vars(best).copy(),
             "log": self.log.state(),
-            "random": torch.get_rng_state(),
         }
-        if device.type == "cuda":
-            state["random_cuda"] = torch.cuda.get_rng_state(device)
         self.checkpoints.save(state)
-        self.checkpoints.stop_if_asked()
+        if self.checkpoints.stop:
+            raise SystemExit(STOPPED)
 
     def _restore(self) -> None:
         state = self.checkpoints.load()
         if state is None:
             return
-        self.bare.load_state_dict(state["network"])
+        self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.place, self.best = _Place(**state["place"]), _Best(**state["best"])
         self.log.restore(state["log"])
-        torch.set_rng_state(state["random"])
-        if "random_cuda" in state:
-            torch.cuda.set_rng_state(state["random_cuda"], self.fabric.device)

@@ -39,8 +39,8 @@ def sample_table(responses: xr.Dataset) -> pd.DataFrame:
 def stack_units(responses: xr.Dataset) -> tuple[NDArray[np.float32], dict[str, Any]]:
     """Return responses as one matrix, and the coordinates of its columns.
 
-    Channels and times of an epoch are stacked: each pair is a unit, with its ``channel`` and
-    ``time`` as coordinates and ``all`` as its region.
+    Channels and times of an epoch are stacked: each pair is a unit, with its ``channel`` (and what
+    is known of it) and ``time`` as coordinates and ``all`` as its region.
 
     Returns
     -------
@@ -69,6 +69,9 @@ def stack_units(responses: xr.Dataset) -> tuple[NDArray[np.float32], dict[str, A
         channels = array["channel"].values.astype(object)
         coords["channel"] = np.repeat(channels, len(times))
         coords["time"] = np.tile(times, len(channels))
+        for name, coord in responses.coords.items():
+            if coord.dims == ("channel",) and name != "channel":  # where the sensor is
+                coords[str(name)] = np.repeat(coord.values, len(times))
         pairs = zip(coords["channel"], coords["time"], strict=True)
         coords["unit"] = np.asarray([f"{c}@{t:.4f}" for c, t in pairs], dtype=object)
     coords.setdefault("roi", np.full(values.shape[1], "all", dtype=object))
@@ -189,13 +192,34 @@ def session_means(
             f"{len(found) - len(common)} stimuli that not every session shows are left out"
         )
     sessions = [str(one) for one in dict.fromkeys(session)]
-    means = np.stack(
-        [
-            [matrix[(session == one) & (shown == name)].mean(0) for name in common]
-            for one in sessions
-        ]
-    )
+    used = np.isin(shown, common)
+    place = {one: at for at, one in enumerate(sessions)}
+    cells = np.array([place[one] for one in session[used]]) * len(common)
+    cells += np.searchsorted(np.asarray(common), shown[used])
+    means = means_by(matrix[used], cells).astype(np.float32)
+    means = means.reshape(len(sessions), len(common), -1)
     return np.asarray(common, dtype=object), sessions, means
+
+
+def means_by(matrix: NDArray[Any], codes: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the mean of the rows of each code; every code from 0 to the largest has rows.
+
+    Parameters
+    ----------
+    matrix
+        (sample, unit).
+    codes
+        (sample,).
+
+    Returns
+    -------
+    float64 (code, unit).
+    """
+    order = np.argsort(codes, kind="stable")
+    counts = np.bincount(codes)
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    sums = np.add.reduceat(matrix[order].astype(np.float64), starts, axis=0)
+    return np.asarray(sums / counts[:, None])
 
 
 def shuffled_rows(table: pd.DataFrame, rng: np.random.Generator) -> NDArray[np.intp]:

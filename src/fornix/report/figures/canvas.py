@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -15,6 +16,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
@@ -29,6 +31,8 @@ WIDTH = 10.25
 """Width of a figure, inches: the page's 984 CSS pixels at 96 a inch, so that 9 pt is 9 pt."""
 DRAWN_WITH = "DejaVu Sans"
 """Font that texts are measured with. It is wider than those that pages are read in."""
+FOLDER = "figures"
+"""Folder beside the page, with a file a figure."""
 SHOWN_WITH = (
     "-apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Noto Sans', Arial, "
     "'DejaVu Sans', sans-serif"
@@ -83,6 +87,8 @@ class Picture:
         A data URI.
     width
         Its natural width, CSS pixels.
+    file
+        Where it lies beside the page; empty until :func:`filed` names it.
     """
 
     title: str
@@ -90,6 +96,31 @@ class Picture:
     alt: str
     source: str
     width: int
+    file: str = ""
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of the file: SVG or PNG."""
+        return base64.b64decode(self.source.partition(",")[2])
+
+
+def filed(pictures: Iterable[Picture], part: str) -> list[Picture]:
+    """Name the files of a part's pictures: ``figures/<part>-<number>-<title>.<svg or png>``.
+
+    Parameters
+    ----------
+    pictures
+        In the order of the page.
+    part
+        Name of a fit or an analysis.
+    """
+    found = []
+    for number, one in enumerate(pictures, start=1):
+        title = re.sub(r"[^a-z0-9]+", "-", one.title.lower()).strip("-")
+        ending = "svg" if one.source.startswith("data:image/svg") else "png"
+        file = f"{FOLDER}/{part}-{number}-{title}.{ending}"
+        found.append(replace(one, file=file))
+    return found
 
 
 def panels(
@@ -162,6 +193,15 @@ def chance_line(axis: Axes, level: float, *, across: bool = True, label: str = "
     """Draw the chance level, as a line across or upright."""
     draw = axis.axhline if across else axis.axvline
     draw(level, color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1, label=label or None)
+
+
+def ceiling_band(axis: Axes, ceilings: pd.Series[Any]) -> None:
+    """Draw the subjects' mean ceiling as a line across, and their range as a band."""
+    known = ceilings.dropna()
+    if known.empty:
+        return
+    axis.axhspan(known.min(), known.max(), color=INK, alpha=0.1, linewidth=0)
+    axis.axhline(known.mean(), color=INK, linewidth=1, label="noise ceiling")
 
 
 def key(figure: Canvas, axis: Axes) -> None:

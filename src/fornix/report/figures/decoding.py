@@ -47,7 +47,7 @@ def _over_time(material: Material, fit: str, control: str | None) -> Picture:
     """Return the score of every window, over the null's interval, a panel a region."""
     metric = material.metric(fit)
     rows, null = material.rows(fit, metric), material.rows(control, metric)
-    section = material.study.fits[fit]
+    section = material.study.brain_fits[fit]
     units = list(dict.fromkeys(rows["unit"]))[:MAX_UNITS]
     figure, axes = panels(len(units), columns=min(2, len(units)), height=3.2, share=True)
     several = len(set(rows["subject"])) > 1

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fornix.report.figures.canvas import INK, Picture, colour_bar, panels, picture
+from fornix.report.figures.canvas import (
+    INK,
+    WIDTH,
+    Picture,
+    colour_bar,
+    panels,
+    picture,
+    shortened,
+)
 from fornix.report.material import Material, words
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
 
 MAX_SUBJECTS = 6
 MAX_SLICES = 8
+MAX_SIDE_BY_SIDE = 4
 PLACE = ["i", "j", "k"]
 
 
@@ -53,8 +65,9 @@ def voxels(material: Material, fit: str, best: Mapping[str, str]) -> pd.DataFram
         if set(PLACE) <= set(data.coords) and "volume_shape" in data.attrs:
             values |= {axis: data[axis].values[rows] for axis in PLACE}
         table = pd.DataFrame({"subject": subject, "roi": roi[rows], **values})
-        table.attrs = {"shape": _listed(data.attrs.get("volume_shape"))}
-        table.attrs["affine"] = _listed(data.attrs.get("affine"))
+        table.attrs = {"shape": listed(data.attrs.get("volume_shape"))}
+        table.attrs["affine"] = listed(data.attrs.get("affine"))
+        table.attrs["space"] = str(data.attrs.get("space", ""))
         found.append(table)
     if not found:
         return pd.DataFrame()
@@ -68,14 +81,15 @@ def voxels(material: Material, fit: str, best: Mapping[str, str]) -> pd.DataFram
     return joined
 
 
-def _listed(value: Any) -> list[Any]:
+def listed(value: Any) -> list[Any]:
+    """Return an attribute of zarr as a list: it may hold JSON."""
     if value is None:
         return []
     return list(json.loads(value)) if isinstance(value, str) else np.asarray(value).tolist()
 
 
 def slices(table: pd.DataFrame, what: str) -> list[Picture]:
-    """Return axial slices, a row a subject: left is left, front is up.
+    """Return axial slices of r, a row a subject: left is left, front is up.
 
     Parameters
     ----------
@@ -84,12 +98,41 @@ def slices(table: pd.DataFrame, what: str) -> list[Picture]:
     what
         What is shown, for the caption.
     """
-    if not set(PLACE) <= set(table) or len(table.attrs["shape"]) != 3:
+    if not has_places(table):
         return []
-    affine = np.array(table.attrs["affine"] or np.eye(4), dtype=float)
     subjects = list(dict.fromkeys(table["subject"]))[:MAX_SUBJECTS]
-    volumes = {s: _volume(table[table["subject"] == s], table.attrs["shape"]) for s in subjects}
-    turned = {s: _turned(volume, affine) for s, volume in volumes.items()}
+    rows = {f"sub-{one}": table[table["subject"] == one] for one in subjects}
+    caption = f"Axial slices, {what}, in the space of the recordings. L: left; front is up."
+    more = table["subject"].nunique() - len(subjects)
+    caption += f" The first {len(subjects)} subjects; {more} more aren't drawn." if more else ""
+    attrs = {str(name): value for name, value in table.attrs.items()}
+    figure = mosaic(rows, attrs, "Pearson's r", least=0.05)
+    return [picture(figure, "Brain slices", caption)]
+
+
+def has_places(table: pd.DataFrame) -> bool:
+    """Return whether units are voxels of one volume, so that slices can be drawn."""
+    return set(PLACE) <= set(table) and len(table.attrs.get("shape", [])) == 3
+
+
+def mosaic(
+    rows: Mapping[str, pd.DataFrame], attrs: Mapping[str, Any], unit: str, *, least: float = 0.0
+) -> Canvas:
+    """Return a canvas of axial slices, a row a volume, with one scale of colours around 0.
+
+    Parameters
+    ----------
+    rows
+        Label -> one line a voxel: ``value`` and the places ``i``, ``j``, ``k``.
+    attrs
+        ``shape`` and ``affine`` of the volumes.
+    unit
+        What colours mean.
+    least
+        The scale reaches at least so far.
+    """
+    affine = np.array(attrs["affine"] or np.eye(4), dtype=float)
+    turned = {k: _turned(_volume(one, attrs["shape"]), affine) for k, one in rows.items()}
     heights = next(iter(turned.values()))[1]
     filled = np.isfinite(np.stack([volume for volume, _ in turned.values()])).any((0, 1, 2))
     used = np.flatnonzero(filled)
@@ -97,17 +140,18 @@ def slices(table: pd.DataFrame, what: str) -> list[Picture]:
     chosen = used[np.unique(places)]
     box = _box([volume for volume, _ in turned.values()])
     extent = (box[0].stop - box[0].start) / (box[1].stop - box[1].start)  # width over height
-    limit = max(0.05, float(np.nanpercentile(np.abs(table["value"].to_numpy(float)), 99)))
-    columns = max(len(chosen), 2)
-    width = min(10.25, 1.0 + 2.4 * columns)
-    height = min(2.6, (width - 0.8) / columns / extent + 0.1)
-    figure, axes = panels(
-        len(subjects) * len(chosen), columns=len(chosen), width=width, height=height
-    )
+    values = np.concatenate([one["value"].to_numpy(float) for one in rows.values()])
+    limit = max(least, float(np.nanpercentile(np.abs(values), 99))) or 1.0
+    # A row a volume; volumes of one slice lie side by side.
+    columns = len(chosen) if len(chosen) > 1 else min(len(rows), MAX_SIDE_BY_SIDE)
+    width = min(WIDTH, max(4.0, 1.0 + 2.4 * columns))
+    height = min(2.6, (width - 0.8) / columns / extent + 0.3)
+    figure: Canvas
+    figure, axes = panels(len(rows) * len(chosen), columns=columns, width=width, height=height)
     image = None
     for number, axis in enumerate(axes):
-        subject, place = subjects[number // len(chosen)], chosen[number % len(chosen)]
-        plane = turned[subject][0][:, :, place][box]
+        label, place = list(rows)[number // len(chosen)], chosen[number % len(chosen)]
+        plane = turned[label][0][:, :, place][box]
         image = axis.imshow(
             plane.T, origin="lower", cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="none"
         )
@@ -116,16 +160,17 @@ def slices(table: pd.DataFrame, what: str) -> list[Picture]:
         axis.set_yticks([])
         for spine in axis.spines.values():
             spine.set_visible(False)
-        if number < len(chosen):
-            axis.set_title(f"z = {heights[place]:.0f} mm", fontsize=8.5, loc="center")
-        if number % len(chosen) == 0:
-            axis.set_ylabel(f"sub-{subject}", color=INK)
+        height_mm = f"z = {heights[place]:.0f} mm"
+        if len(chosen) == 1:
+            axis.set_title(f"{shortened(label)}, {height_mm}", fontsize=8.5, loc="center")
+        elif number < len(chosen):
+            axis.set_title(height_mm, fontsize=8.5, loc="center")
+        if number % columns == 0:
+            axis.set_ylabel(shortened(label) if len(chosen) > 1 else "", color=INK)
             axis.text(0.03, 0.03, "L", transform=axis.transAxes, fontsize=7.5, color=INK)
-    colour_bar(figure, image, axes, "Pearson's r", shrink=min(1.0, 2.2 / (height * len(subjects))))
-    caption = f"Axial slices, {what}, in the space of the recordings. L: left; front is up."
-    more = table["subject"].nunique() - len(subjects)
-    caption += f" The first {len(subjects)} subjects; {more} more aren't drawn." if more else ""
-    return [picture(figure, "Brain slices", caption)]
+    n_rows = -(-len(axes) // columns)
+    colour_bar(figure, image, axes, unit, shrink=min(1.0, 2.2 / (height * n_rows)))
+    return figure
 
 
 def _volume(table: pd.DataFrame, shape: list[int]) -> NDArray[np.float64]:

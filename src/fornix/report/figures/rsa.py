@@ -26,7 +26,9 @@ from fornix.report.figures.canvas import (
 from fornix.report.material import Material, words
 from fornix.report.words import metric as metric_name
 
-METRIC = "spearman_rho"
+LEARNED = (":selected", ":weighted", ":reweighted")
+"""Ends of targets that aren't a layer as it is."""
+
 MAX_BARS = 20
 MAX_UNITS = 6
 MIN_LAYERS = 3
@@ -41,11 +43,14 @@ MAX_KINDS = 12
 
 def draw(material: Material, fit: str, control: str | None) -> list[Picture]:
     """Return the figures of an RSA fit: bars under a ceiling, and dissimilarity matrices."""
-    rows = material.rows(fit, METRIC)
+    rows = material.rows(fit, material.metric(fit))
     if rows.empty:
         return []
     bars = _bars(material, fit, rows, control)
-    return [bars, *_profiles(material, fit, rows), *_matrices(material, fit, rows)]
+    fixed = rows[~rows["target"].str.endswith(LEARNED)]
+    if fixed.empty:
+        return [bars]
+    return [bars, *_profiles(material, fit, fixed), *_matrices(material, fit, fixed)]
 
 
 def _bars(material: Material, fit: str, rows: pd.DataFrame, control: str | None) -> Picture:
@@ -57,8 +62,10 @@ def _bars(material: Material, fit: str, rows: pd.DataFrame, control: str | None)
     columns = 1 if len(units) == 1 else 2 if len(units) in (2, 4) else 3
     width = 7.6 if columns == 1 else 10.25
     figure, axes = panels(len(units), columns=columns, width=width, height=0.9 + 0.2 * n_bars)
-    null = material.rows(control, METRIC)
+    metric = material.metric(fit)
+    null = material.rows(control, metric)
     several = len(set(rows["subject"])) > 1
+    intervals = _intervals(material, fit)
     for axis, unit in zip(axes, units, strict=True):
         here = rows[rows["unit"] == unit]
         means = here.groupby("target", sort=False)["value"].mean()
@@ -67,6 +74,8 @@ def _bars(material: Material, fit: str, rows: pd.DataFrame, control: str | None)
         _ceiling(axis, material, fit, unit)
         shades = [colours.get(target.partition("/")[0], GREY) for target in means.index]
         axis.barh(y, means, 0.68, color=shades, alpha=0.9)
+        found = intervals[intervals["unit"] == unit].set_index("target").reindex(means.index)
+        axis.hlines(y, found["low"], found["high"], color=INK, linewidth=1.1, zorder=3)
         for place, target in zip(y, means.index, strict=True):
             each = here.loc[here["target"] == target, "value"].to_numpy()
             if several:
@@ -76,22 +85,23 @@ def _bars(material: Material, fit: str, rows: pd.DataFrame, control: str | None)
             if len(shuffled):
                 axis.plot(shuffled.mean(), place, "D", markersize=4.5, markeredgecolor=GREY,
                           markerfacecolor="white", label="shuffled control")  # fmt: skip
-        chance_line(axis, 0, across=False)
+        chance_line(axis, float(here["chance"].mean()), across=False)
         axis.set_yticks(y, [shortened(target) for target in means.index])
         axis.tick_params(axis="y", length=0)
         axis.set_ylim(-0.7, len(means) - 0.3)
         axis.grid(axis="x")
-        axis.set_xlabel(metric_name(METRIC))
+        axis.set_xlabel(metric_name(metric))
         axis.set_title("" if unit == ALL else unit)
     reach = [axis.get_xlim() for axis in axes]
     for axis in axes:
         axis.set_xlim(min(low for low, _ in reach), max(high for _, high in reach))
     key(figure, axes[0])
     n = rows["subject"].nunique()
-    caption = "Rank correlation of each model's dissimilarities with the brain's"
+    caption = f"{metric_name(metric)} of each model's dissimilarities with the brain's"
     caption += f", mean over {n} subjects (dots)" if several else ""
     hidden = rows["target"].nunique() - n_bars
     caption += f"; the {n_bars} best, {hidden} more are in the table" if hidden else ""
+    caption += _over(material, intervals)
     if rows["ceiling"].notna().any():
         caption += ". Band: between the lower and upper noise ceiling (Nili et al. 2014)"
     caption += "; diamonds: the shuffled control." if control else "."
@@ -102,10 +112,29 @@ def _bars(material: Material, fit: str, rows: pd.DataFrame, control: str | None)
     return picture(figure, "Models under the noise ceiling", caption, alt=alt)
 
 
+def _intervals(material: Material, fit: str) -> pd.DataFrame:
+    """Return the bootstrap intervals of the mean over subjects, or of the one subject."""
+    artifact = material.artifact(f"scores/{fit}")
+    if "bootstrap.parquet" not in artifact.manifest["parts"]:
+        return pd.DataFrame(columns=["unit", "target", "low", "high", "over"])
+    table = artifact.table("bootstrap")
+    return table if len(set(table["subject"])) == 1 else table.iloc[:0]
+
+
+def _over(material: Material, intervals: pd.DataFrame) -> str:
+    """Say what the lines are."""
+    if intervals.empty:
+        return ""
+    level, over = f"{material.study.scores.confidence:.0%}", str(intervals["over"].iloc[0])
+    over = {"both": "stimuli and subjects"}.get(over, over)
+    return f"; lines: {level} confidence intervals over {over} (bootstrap)"
+
+
 def _profiles(material: Material, fit: str, rows: pd.DataFrame) -> list[Picture]:
     """Return the correlation by depth of each network of several layers, a panel a region."""
     networks: dict[str, list[str]] = {}
-    for target in material.targets(fit):
+    known = set(rows["target"])
+    for target in (one for one in material.targets(fit) if one in known):
         name = target.partition("/")[0]
         section = material.study.features.get(name)
         if section is not None and section.kind not in TABLES:
@@ -129,17 +158,16 @@ def _profiles(material: Material, fit: str, rows: pd.DataFrame) -> list[Picture]
                 axis.plot(depth, each, color=colour, alpha=0.3, linewidth=0.9)
             axis.plot(depth, values.mean(), color=colour, marker=".", markersize=6, linewidth=1.9,
                       label=name, zorder=4)  # fmt: skip
-        chance_line(axis, 0)
+        chance_line(axis, float(rows["chance"].mean()))
         axis.grid(axis="y")
         axis.set_title("" if unit == ALL else unit)
         axis.set_xticks([0, 1], ["first layer", "last layer"])
         if number % columns == 0:
-            axis.set_ylabel(metric_name(METRIC))
+            axis.set_ylabel(metric_name(material.metric(fit)))
     key(figure, axes[0])
     n = rows["subject"].nunique()
-    caption = (
-        "Rank correlation of each network's layers with the brain, in the order of the network."
-    )
+    caption = f"{metric_name(material.metric(fit))} of each network's layers with the brain, in "
+    caption += "the order of the network."
     caption += f" Thick: mean over {n} subjects; thin: each of them." if n > 1 else ""
     means = rows.groupby("target")["value"].mean()
     best = [str(means.reindex(layers).idxmax()) for layers in networks.values()]
@@ -231,7 +259,7 @@ def _shared(
 
 def _order(material: Material, fit: str, stimuli: list[str]) -> tuple[NDArray[np.intp], str]:
     """Return the order in which stimuli are shown: by a column of kinds, if there is one."""
-    responses = material.study.responses[material.study.fits[fit].responses]
+    responses = material.study.responses[material.study.brain_fits[fit].responses]
     table = material.artifact(f"ingest/{responses.dataset}").table("stimuli")
     table = table.drop_duplicates("stimulus").set_index("stimulus").reindex(stimuli)
     known = {"modality", "path", "text", "digest", "stim_file"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from fornix.report.figures.canvas import PALETTE, Picture, panels, picture
+from fornix.report.figures.canvas import INK, PALETTE, Picture, key, panels, picture
 from fornix.report.material import Material
 
 MAX_LINES = 60
@@ -35,15 +35,22 @@ def draw(material: Material, fit: str) -> list[Picture]:
     targets = list(dict.fromkeys(table["target"]))
     for axis, (split, name) in zip(axes, kinds, strict=True):
         here = table[(table["split"] == split) & (table["name"] == name)]
-        for run, line in list(here.groupby("run", sort=False))[:MAX_LINES]:
-            colour = PALETTE[targets.index(line["target"].iloc[0]) % len(PALETTE)]
-            del run
-            axis.plot(line["epoch"] + 1, line["value"], color=colour, alpha=0.6, linewidth=0.9)
+        for _, line in list(here.groupby("run", sort=False))[:MAX_LINES]:
+            target = str(line["target"].iloc[0])
+            colour = PALETTE[targets.index(target) % len(PALETTE)]
+            axis.plot(line["epoch"] + 1, line["value"], color=colour, alpha=0.5, linewidth=0.8,
+                      label=target)  # fmt: skip
+        mean = here.groupby("epoch")["value"].mean()
+        if len(set(here["run"])) > 1:
+            axis.plot(mean.index + 1, mean, color=INK, linewidth=1.6, label="mean", zorder=4)
         axis.set_title(f"{name}, {split}")
         axis.set_xlabel("epoch")
+        axis.set_ylabel(name)
         axis.grid(axis="y")
+    key(figure, axes[0])
     n = table["run"].nunique()
     caption = f"Curves of {n} trainings (subjects, layers and folds; a colour a layer)."
+    caption += " Dark: their mean; late epochs are of the trainings that went on so long."
     caption += f" The first {MAX_LINES} are drawn." if n > MAX_LINES else ""
     last = table[table["split"] == "train"].groupby("run")["value"].last().mean()
     alt = f"{caption} Mean last training loss {last:.3g}."

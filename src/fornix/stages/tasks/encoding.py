@@ -18,12 +18,13 @@ from fornix.models.interface import EncodingData, Predictions
 from fornix.stages.tasks.attention import looked_at, maps_of
 from fornix.stages.tasks.job import Fitted, Job, facts_of, plain, sample_coords
 from fornix.study.fits.encoding import EncodingSection
-from fornix.training.designs import targets_of
+from fornix.training.designs import JOINT, bands_of, targets_of
 from fornix.training.given import Given, of_trials, of_volumes
+from fornix.training.leaks import fold_notes
 from fornix.training.samples import sample_table, stack_units
 from fornix.training.splits import Fold, plan_folds, split_folds
 
-KEPT_ATTRS = ("volume_shape", "affine", "units", "samples")
+KEPT_ATTRS = ("volume_shape", "affine", "space", "units", "samples")
 """Attributes of the responses that predictions keep."""
 
 
@@ -98,9 +99,18 @@ def _prepare(section: EncodingSection, job: Job, *, folds: list[Fold] | None = N
     else:
         prepare = partial(of_volumes, events=job.events)
     given = prepare(section, table, matrix, features, shuffler=shuffler, where=where)
-    targets, spaces = targets_of(section, list(given.features))
+    job.notes.extend(note for note in fold_notes(section, given) if note not in job.notes)
+    layers = [name for name in given.features if name not in given.lags]
+    targets, spaces = targets_of(section, layers)
+    targets |= {name: [name] for name in given.lags}
     data = EncodingData(
-        given.features, given.matrix, pd.DataFrame(units), given.pairs, given.inner, targets
+        given.features,
+        given.matrix,
+        pd.DataFrame(units),
+        given.pairs,
+        given.inner,
+        targets,
+        bands_of(spaces),
     )
     return _Prepared(given, units, spaces, data)
 
@@ -116,13 +126,17 @@ def _packed(section: EncodingSection, job: Job, ready: _Prepared, found: Predict
         # The dimension can't be called fold: that is the coordinate of the samples.
         alpha = np.stack([found.alpha[name] for name in names])
         variables["alpha"] = (("target", "outer_fold", "unit"), alpha)
-    coords = {name: ("unit", plain(values)) for name, values in ready.units.items()}
+    coords: dict[str, Any] = {"target": names}
+    if parts := found.parts.get(JOINT):
+        variables["part"] = (("space", "sample", "unit"), np.stack(list(parts.values())))
+        coords["space"] = list(parts)
+    coords |= {name: ("unit", plain(values)) for name, values in ready.units.items()}
     coords |= sample_coords(ready.given.table, "stimulus", "n_repeats", "recording", "onset")
     dataset = xr.Dataset(
         variables,
-        coords={"target": names} | coords,
+        coords=coords,
         attrs={k: job.responses.attrs[k] for k in KEPT_ATTRS if k in job.responses.attrs}
-        | {"spaces": json.dumps(ready.spaces)},
+        | {"spaces": json.dumps(ready.spaces), "lags": json.dumps(ready.given.lags)},
     )
     facts = facts_of(dataset, ready.given.folds, ready.given.matrix.shape[1])
     averaged = section.average_repeats and job.events is None

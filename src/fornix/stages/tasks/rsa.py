@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,14 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fornix.errors import FornixError
+from fornix.evaluation.stimulus_folds import stimulus_folds
+from fornix.models.reweighting import MAX_FEATURES, held_out_rdm
+from fornix.progress import track
+from fornix.seeds import generator
+from fornix.stages.tasks.brain_rdms import BrainRdms, brain_rdms
 from fornix.stages.tasks.job import Fitted, Job
 from fornix.study.fits.rsa import RsaFit
 from fornix.training.designs import features_of_stimuli
-from fornix.training.samples import sample_table, session_means, stack_units
 
 
 def fit(section: RsaFit, job: Job) -> Fitted:
@@ -25,17 +30,21 @@ def fit(section: RsaFit, job: Job) -> Fitted:
     job
         Responses and features of one subject.
     """
-    if "rdm" in job.responses:
-        stimuli, units, sessions, brain = _given_rdms(job)
-    else:
-        stimuli, units, sessions, brain = _measured_rdms(section, job)
-    features = features_of_stimuli(job.features, stimuli)
+    if section.compares_patterns and "rdm" in job.responses:
+        job.notes.append(
+            f"{section.comparison} takes the brain's dissimilarities for squared euclidean "
+            "distances, which they may not be"
+        )
+    patterns = "squared_euclidean" if section.compares_patterns else None
+    brain = brain_rdms(section, job, patterns)
+    features = features_of_stimuli(job.features, brain.stimuli)
+    features = {name: values.reshape(len(values), -1) for name, values in features.items()}
     if section.shuffle:
-        source = job.shuffler().permutation(len(stimuli))
+        source = job.shuffler().permutation(len(brain.stimuli))
         features = {name: values[source] for name, values in features.items()}
     models = {}
     for name, values in features.items():
-        rdm = job.model.model_rdm(values.reshape(len(values), -1), section.distance)
+        rdm = job.model.model_rdm(values, patterns or section.distance)
         if np.isnan(rdm).any():
             job.notes.append(
                 f"{name} is left out: for some stimuli its features are all equal, and a "
@@ -46,48 +55,42 @@ def fit(section: RsaFit, job: Job) -> Fitted:
     if not models:
         problem = "no layer has a defined dissimilarity for every pair of stimuli"
         raise FornixError(problem, where=job.where, mend="set distance: euclidean")
-    first, second = np.triu_indices(len(stimuli), 1)
     dataset = xr.Dataset(
         {
-            "brain": (("unit", "session", "pair"), brain.astype(np.float32)),
+            "brain": (("unit", "session", "pair"), brain.rdms.astype(np.float32)),
             "model": (("target", "pair"), np.stack(list(models.values()))),
         },
-        coords={
-            "unit": units,
-            "session": sessions,
-            "target": list(models),
-            "stimulus_a": ("pair", stimuli[first]),
-            "stimulus_b": ("pair", stimuli[second]),
-        },
-        attrs={"n_stimuli": len(stimuli)},
+        coords={"target": list(models), **brain.coords()},
+        attrs={"n_stimuli": len(brain.stimuli)},
     )
-    facts = {"n_samples": len(stimuli), "n_units": len(units), "folds": [], "groups": "none"}
-    return Fitted("rdms", dataset, "pair", facts)
+    if "reweighted" in section.models:
+        dataset = dataset.assign(_reweighted(section, job, brain, features))
+    return Fitted("rdms", dataset, "pair", brain.facts())
 
 
-def _given_rdms(job: Job) -> tuple[NDArray[Any], list[str], list[str], NDArray[Any]]:
-    rdm = job.responses["rdm"].transpose("session", "stimulus", "stimulus_2")
-    sessions = [str(one) for one in rdm["session"].values]
-    brain = [
-        job.model.condensed(matrix, where=f"{job.where}, session {session}")
-        for matrix, session in zip(rdm.values, sessions, strict=True)
-    ]
-    stimuli = rdm["stimulus"].values.astype(str).astype(object)
-    return stimuli, ["all"], sessions, np.stack(brain)[None]
-
-
-def _measured_rdms(
-    section: RsaFit, job: Job
-) -> tuple[NDArray[Any], list[str], list[str], NDArray[Any]]:
-    table = sample_table(job.responses)
-    matrix, coords = stack_units(job.responses)
-    stimuli, sessions, means = session_means(matrix, table, job.notes, where=job.where)
-    regions = coords["roi"].astype(str)
-    units = [name for name in dict.fromkeys(regions) if name]
-    rdms = np.empty((len(units), len(sessions), len(stimuli) * (len(stimuli) - 1) // 2))
-    for s, session in enumerate(sessions):
-        for u, name in enumerate(units):
-            where = f"{job.where}, region {name}, session {session or 'only one'}"
-            patterns = means[s][:, regions == name]
-            rdms[u, s] = job.model.brain_rdm(patterns, section.brain_distance, where=where)
-    return stimuli, units, sessions, rdms
+def _reweighted(
+    section: RsaFit, job: Job, brain: BrainRdms, features: Mapping[str, NDArray[Any]]
+) -> dict[str, Any]:
+    """Return reweighted dissimilarities (unit, layer, pair), and the fold of each stimulus."""
+    n = len(brain.stimuli)
+    rng = generator(job.seed, "fit", "rsa folds")
+    folds = stimulus_folds(n, section.held_out.n_splits, rng, where=job.where)
+    wide = [name for name, values in features.items() if values.shape[1] > MAX_FEATURES]
+    if wide:
+        job.notes.append(
+            f"{', '.join(wide)}: more than {MAX_FEATURES} features, which aren't reweighted "
+            "(set their `projection`)"
+        )
+    layers = [name for name in features if name not in wide]
+    rdms = np.empty((len(brain.units), len(layers), brain.rdms.shape[-1]), dtype=np.float32)
+    for k, name in enumerate(track(layers, "reweighting: layers")):
+        for u in range(len(brain.units)):
+            rdms[u, k] = held_out_rdm(features[name], brain.rdms[u].mean(0), folds)
+    fold = np.empty(n, dtype=np.int64)
+    for k, members in enumerate(folds):
+        fold[members] = k
+    return {
+        "reweighted": (("unit", "layer", "pair"), rdms),
+        "layer": ("layer", np.asarray(layers, dtype=object)),
+        "fold": ("stimulus", fold),
+    }

@@ -17,7 +17,7 @@ class HubSection(NetworkSection):
         "package:NAME/FOLDER for weights that an installed Python package brings"
     )
     revision: str | None = Field(None, description="hub revision (commit, tag); pin it")
-    checkpoint: str | list[str] | None = Field(
+    checkpoint: str | list[str | int] | None = Field(
         None,
         description="checkpoint of a training run: a folder in the model's, or a hub revision; a "
         "list makes one section a checkpoint, named <name>_<checkpoint>",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from fornix.study.base import Name
+from fornix.study.base import Name, Section
 from fornix.study.features.base import ModelSection
 from fornix.study.features.hub import HubSection
+
+FIT = "fit:"
+"""Begins the name of a model that a fit of the same study trains."""
 
 
 class HuggingFaceFeatures(HubSection, ModelSection):
@@ -18,6 +21,9 @@ class HuggingFaceFeatures(HubSection, ModelSection):
     ``attentionN`` (maps of the heads), ``logits``; and the path of any module, such as
     ``encoder.layer.3.attention.attention.query``. ``all`` is the first three; the others are
     asked for by name or pattern. ``fornix features --list MODEL`` prints them.
+
+    ``model: fit:NAME`` is what a pretraining of the same study has trained; ``checkpoint`` is
+    then a step at which it was kept (by default the last).
     """
 
     SPEED: ClassVar[frozenset[str]] = ModelSection.SPEED
@@ -54,3 +60,22 @@ class HuggingFaceFeatures(HubSection, ModelSection):
         description="sounds and clips: longest piece that goes through the model at once, s; "
         "null: 30 for sounds, 2 for clips on a time grid",
     )
+
+    @model_validator(mode="after")
+    def _a_fit_is_trained(self) -> Self:
+        if trained_by(self) and self.init == "random":
+            msg = f"{self.model} is trained here; its untrained twin is the checkpoint 0"
+            raise ValueError(msg)
+        return self
+
+
+def trained_by(section: Section) -> str | None:
+    """Return the name in fits that trains a section's model; None for any other model.
+
+    Examples
+    --------
+    >>> trained_by(HuggingFaceFeatures(kind="huggingface", dataset="d", model="fit:vit"))
+    'vit'
+    """
+    model = getattr(section, "model", None)
+    return model.removeprefix(FIT) if isinstance(model, str) and model.startswith(FIT) else None

@@ -46,14 +46,11 @@ class FitSection(Section):
     """What is fitted to what; names the modules of ``fornix.stages.tasks`` and, where it is
     scored, of ``fornix.evaluation``."""
 
-    scope: ClassVar[Literal["subject", "cohort"]] = "subject"
+    scope: ClassVar[Literal["subject", "cohort", "stimuli"]] = "subject"
     """Whether there is one model a subject, or one of all subjects."""
 
     trained: ClassVar[bool] = False
     """Whether it is trained by the loop, for so long that checkpoints outlive a kill."""
-
-    responses: Name = Field(description="a name in responses")
-    shuffle: bool = Field(False, description="control: what should be predicted is permuted")
 
     def reads(self) -> list[str]:
         """Return the names in features that the fit needs."""
@@ -68,3 +65,10 @@ class FitSection(Section):
             What the fit held out together, as it found it.
         """
         raise NotImplementedError
+
+
+class BrainFitSection(FitSection):
+    """What every kind has that joins responses with something."""
+
+    responses: Name = Field(description="a name in responses")
+    shuffle: bool = Field(False, description="control: what should be predicted is permuted")

@@ -6,10 +6,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from fornix.study.fits.base import CrossValidation, FitSection
+from fornix.study.fits.base import BrainFitSection, CrossValidation
 
 
-class ClassifierFit(FitSection):
+class ClassifierFit(BrainFitSection):
     """Decoding: a linear classifier from responses to a label of the samples.
 
     With ``window``, one classifier for each position of a sliding window over the epoch (the

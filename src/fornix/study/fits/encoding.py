@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from fornix.study.base import Name, Section, joined
-from fornix.study.fits.base import CrossValidation, FitSection
+from fornix.study.fits.base import BrainFitSection, CrossValidation
 
 
 class Align(Section):
@@ -30,6 +30,21 @@ class Align(Section):
         min_length=1,
         description="copies of the features, each this much later (s): a finite impulse response",
     )
+    each_delay: bool = Field(
+        False,
+        description="one more fit of each delay alone, for scores over delays (lag_r)",
+    )
+
+    @model_validator(mode="after")
+    def _delays_differ(self) -> Self:
+        if self.each_delay and len(set(self.delays)) < 2:
+            msg = "each_delay compares delays, and there is one: name several in delays"
+            raise ValueError(msg)
+        return self
+
+    def at(self, delay: float) -> Align:
+        """Return the same with one delay alone."""
+        return self.model_copy(update={"delays": [delay], "each_delay": False})
 
     def describe(self) -> str:
         """Say how features come to samples."""
@@ -45,7 +60,7 @@ class Align(Section):
         return f"{how} and delayed by {joined([f'{delay:g}' for delay in self.delays])} s"
 
 
-class EncodingSection(FitSection):
+class EncodingSection(BrainFitSection):
     """Encoding: from each layer's features to every unit."""
 
     task: ClassVar[str] = "encoding"

@@ -1,0 +1,116 @@
+"""The whole brain in standard space: scores through glass, on a template, on the surface."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+
+from fornix.report.figures import maps
+from fornix.report.figures.canvas import WIDTH, Picture, colour_bar, picture
+
+STANDARD = "MNI"
+"""How the labels of standard spaces begin in BIDS (MNI152NLin2009cAsym, MNI152NLin6Asym, ...)."""
+
+MESH = "fsaverage5"
+FAINT = 0.08
+"""Of the scale's end: below it the surface shows its folds, and no colour."""
+N_CUTS = 7
+VIEWS = (("left", "lateral"), ("left", "medial"), ("right", "medial"), ("right", "lateral"))
+
+
+def draw(table: pd.DataFrame) -> list[Picture]:
+    """Return a glass brain, slices on a template, the surface; none outside standard space.
+
+    Parameters
+    ----------
+    table
+        From :func:`fornix.report.figures.maps.voxels`; subjects are averaged.
+    """
+    if not maps.has_places(table) or not table.attrs.get("space", "").startswith(STANDARD):
+        return []
+    means = table.groupby(maps.PLACE, as_index=False)["value"].mean()
+    volume = np.zeros(table.attrs["shape"], dtype=np.float32)
+    volume[means["i"], means["j"], means["k"]] = means["value"]
+    known = np.zeros(table.attrs["shape"], dtype=np.uint8)
+    known[means["i"], means["j"], means["k"]] = 1
+    affine = np.array(table.attrs["affine"], dtype=float)
+    image, mask = (nib.Nifti1Image(one, affine) for one in (volume, known))
+    limit = max(0.05, float(np.nanpercentile(np.abs(means["value"]), 99)))
+    n = table["subject"].nunique()
+    who = f"mean over {n} subjects" if n > 1 else f"sub-{table['subject'].iloc[0]}"
+    glass, template = _glass(image, limit, who, table), _template(image, limit, who)
+    return [glass, template, _surface(image, mask, limit, who)]
+
+
+def _glass(image: Any, limit: float, who: str, table: pd.DataFrame) -> Picture:
+    from nilearn.plotting import plot_glass_brain  # only here: it takes seconds to import
+
+    figure = plt.figure(figsize=(WIDTH, 2.7))
+    plot_glass_brain(
+        image, figure=figure, axes=(0.0, 0.0, 0.9, 1.0), display_mode="lyrz", plot_abs=False,
+        cmap="RdBu_r", vmin=-limit, vmax=limit, colorbar=False, black_bg=False,
+    )  # fmt: skip
+    _bar(figure, limit)
+    caption = f"Pearson's r of each voxel by the best layer of its region, {who}: the strongest "
+    caption += f"value along the line of sight, in {table.attrs['space']}."
+    return picture(figure, "Glass brain", caption, vector=False)
+
+
+def _template(image: Any, limit: float, who: str) -> Picture:
+    from nilearn.plotting import plot_stat_map
+
+    figure = plt.figure(figsize=(WIDTH, 1.9))
+    plot_stat_map(
+        image, figure=figure, axes=(0.005, 0.0, 0.895, 1.0), display_mode="z", cut_coords=N_CUTS,
+        cmap="RdBu_r", vmin=-limit, vmax=limit, threshold=FAINT * limit, colorbar=False,
+        black_bg=False, resampling_interpolation="nearest",
+    )  # fmt: skip
+    _bar(figure, limit)
+    caption = f"Axial slices on the MNI152 template, {who}; numbers: z in mm. No colour: no voxel "
+    caption += f"was scored, or r is within {FAINT * limit:.2f} of 0."
+    return picture(figure, "Slices on the template", caption, vector=False)
+
+
+def _surface(image: Any, mask: Any, limit: float, who: str) -> Picture:
+    from nilearn.datasets import load_fsaverage, load_fsaverage_data
+    from nilearn.plotting import plot_surf_stat_map
+    from nilearn.surface import vol_to_surf
+
+    meshes = load_fsaverage(MESH)
+    sulci = load_fsaverage_data(mesh=MESH, data_type="sulcal")
+    figure, axes = plt.subplots(
+        1, len(VIEWS), figsize=(WIDTH, 2.7), subplot_kw={"projection": "3d"}, layout="constrained"
+    )
+    for axis, (side, view) in zip(axes, VIEWS, strict=True):
+        white, pial = (meshes[name].parts[side] for name in ("white_matter", "pial"))
+        with warnings.catch_warnings():  # vertices without a scored voxel have no mean
+            warnings.simplefilter("ignore", RuntimeWarning)
+            values = vol_to_surf(image, pial, inner_mesh=white, mask_img=mask)
+        plot_surf_stat_map(
+            meshes["inflated"].parts[side], np.asarray(values), hemi=side, view=view,
+            bg_map=sulci.data.parts[side], cmap="RdBu_r", vmin=-limit, vmax=limit,
+            threshold=FAINT * limit, colorbar=False,
+            engine="matplotlib", axes=axis, figure=figure,
+        )  # fmt: skip
+        axis.set_title(f"{side}, {view}", fontsize=8.5)
+    colour_bar(figure, _scale(limit), list(axes), "Pearson's r", shrink=0.8)
+    caption = f"The same on the inflated surface of {MESH}, {who}: sampled between the white and "
+    caption += "the pial surface of the average brain. Grey, with sulci dark: no voxel was scored, "
+    caption += f"or r is within {FAINT * limit:.2f} of 0."
+    return picture(figure, "Inflated surface", caption, vector=False)
+
+
+def _bar(figure: Any, limit: float) -> None:
+    """Draw the scale beside what nilearn has laid out."""
+    place = figure.add_axes((0.925, 0.15, 0.01, 0.7))
+    bar = figure.colorbar(_scale(limit), cax=place, label="Pearson's r")
+    bar.outline.set_visible(False)
+
+
+def _scale(limit: float) -> plt.cm.ScalarMappable:
+    return plt.cm.ScalarMappable(plt.Normalize(-limit, limit), "RdBu_r")

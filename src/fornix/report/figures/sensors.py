@@ -1,0 +1,100 @@
+"""Where on the head a model predicts best: scores of single sensors as topographies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fornix.report.figures.canvas import WIDTH, Picture, colour_bar, panels, picture
+from fornix.report.material import Material, words
+
+MAX_TIMES = 5
+PLACE = ["channel_x", "channel_y", "channel_z"]
+
+
+def draw(material: Material, fit: str, rows: pd.DataFrame) -> list[Picture]:
+    """Return topographies of the best layer around its peak; none where places aren't known.
+
+    Parameters
+    ----------
+    material
+        The study.
+    fit
+        An encoding fit with times.
+    rows
+        Its scores of single subjects, by Pearson's r.
+    """
+    mean = rows.groupby(["target", "time"])["value"].mean()
+    target, peak = _place(mean)
+    table = scores(material, fit, target)
+    if table.empty:
+        return []
+    times = np.sort(table["time"].unique())
+    after = times[times >= 0] if (times >= 0).any() else times
+    spread = after[np.linspace(0, len(after) - 1, MAX_TIMES).round().astype(int)]
+    spread[np.abs(spread - peak).argmin()] = times[np.abs(times - peak).argmin()]
+    chosen = list(dict.fromkeys(spread))
+    limit = max(0.02, float(table.loc[table["time"].isin(chosen), "value"].abs().max()))
+    figure, axes = panels(len(chosen), columns=len(chosen), width=WIDTH, height=2.4)
+    image = None
+    for axis, time in zip(axes, chosen, strict=True):
+        here = table[table["time"] == time]
+        image = _topography(axis, here, limit)
+        marked = " (peak)" if np.isclose(time, peak) else ""
+        axis.set_title(f"{1000 * time:.0f} ms{marked}", fontsize=8.5, loc="center")
+    colour_bar(figure, image, axes, "Pearson's r", shrink=0.75)
+    n = rows["subject"].nunique()
+    caption = f"Pearson's r of {target} at each sensor, seen from above with the nose up"
+    caption += f"; mean over {n} subjects." if n > 1 else "."
+    best = table.sort_values("value").iloc[-1]
+    told = f"Highest: {best['channel']} at {best['time']:.3f} s, r = {best['value']:.2f}."
+    return [picture(figure, "Topographies", caption, alt=told, vector=False)]
+
+
+def scores(material: Material, fit: str, target: str) -> pd.DataFrame:
+    """Return channel, time (s), place (m) and r, mean over subjects, of one target.
+
+    Sensors without a place are left out; empty where none has one.
+    """
+    artifact = material.artifact(f"scores/{fit}")
+    found = []
+    for subject in material.subjects(fit):
+        if f"maps-{subject}.zarr" not in artifact.manifest["parts"]:
+            continue
+        data = artifact.dataset(f"maps-{subject}").load()
+        if not {*PLACE, "channel", "time"} <= set(data.coords):
+            continue
+        values = data["pearson_r"].values[words(data["target"]).index(target)]
+        columns = {name: data[name].values for name in ("time", *PLACE)}
+        found.append(pd.DataFrame({"channel": words(data["channel"]), **columns, "value": values}))
+    if not found:
+        return pd.DataFrame()
+    table = pd.concat(found).dropna(subset=[*PLACE, "value"])
+    return table.groupby(["channel", "time"], as_index=False, sort=False).mean()
+
+
+def _place(scores: pd.Series[float]) -> tuple[str, float]:
+    """Return target and time (s) of the highest score."""
+    best: Any = scores.idxmax()
+    return str(best[0]), float(best[1])
+
+
+def _topography(axis: Any, here: pd.DataFrame, limit: float) -> Any:
+    import mne  # only here: it takes seconds to import
+
+    places = here[PLACE].to_numpy(float)
+    names = [str(name) for name in here["channel"]]
+    # The projection is that of electrodes, also for sensors of a helmet: they lie on a sphere too.
+    info = mne.create_info(names, 100.0, "eeg", verbose="error")
+    montage = mne.channels.make_dig_montage(
+        dict(zip(names, places, strict=True)), coord_frame="head"
+    )
+    info.set_montage(montage, verbose="error")
+    radius = float(np.median(np.linalg.norm(places, axis=1)))
+    image, _ = mne.viz.plot_topomap(
+        here["value"].to_numpy(), info, axes=axis, show=False, cmap="RdBu_r", contours=0,
+        vlim=(-limit, limit), sphere=(0.0, 0.0, 0.0, radius),
+    )  # fmt: skip
+    return image
