@@ -159,6 +159,17 @@ def test_a_topography_is_highest_at_its_sensor(on_the_head):
     plt.close(figure)
 
 
+def test_the_sphere_of_sensors_is_found():
+    random = np.random.default_rng(0)
+    points = random.standard_normal((32, 3))
+    points[:, 2] = np.abs(points[:, 2])  # a cap: only the upper half
+    centre = np.array([0.0, 0.01, 0.04])
+    points = centre + 0.09 * points / np.linalg.norm(points, axis=1, keepdims=True)
+    assert sensors.sphere(points) == pytest.approx((*centre, 0.09))
+    flat = np.column_stack([points[:, :2], np.full(32, 0.05)])
+    assert sensors.sphere(flat)[:3] == (0.0, 0.0, 0.0)
+
+
 def test_sensors_without_places_are_not_drawn(material):
     rows = material.rows("encoding", "pearson_r").assign(time=0.1)
     assert sensors.draw(material, "encoding", rows) == []

@@ -14,6 +14,7 @@ from fornix.report.figures import (
     depth,
     intervals,
     layers,
+    partition,
     preferences,
     profiles,
     regions,
@@ -218,6 +219,19 @@ def test_three_spaces_are_circles_with_their_numbers(three, material, study_of, 
         place = np.array(at[f"{value:.3f}"])
         inside = [np.linalg.norm(place - one.center) < one.radius for one in circles]
         assert inside == [letter in part for letter in "abc"], part
+
+
+@pytest.mark.parametrize(
+    ("unique", "shared", "title"),
+    [((0.2, 0.1), 0.1, "areas are to scale"), ((-0.5, 0.0), 0.5, "is below the line")],
+)
+def test_parts_that_are_negative_are_bars(material, unique, shared, title):
+    alone = score_rows("encoding", ["x", "y"], ["V1"], "unique_r2")
+    whole = score_rows("encoding", [JOINT], ["V1"], "r2").assign(value=sum(unique) + shared)
+    alone["value"] = alone["target"].map(dict(zip("xy", unique, strict=True)))
+    material.scores = pd.concat([alone, whole], ignore_index=True)
+    (picture,) = partition.draw(material, "encoding")
+    assert title in picture.caption
 
 
 def test_a_space_that_was_not_fitted_alone_has_no_circles(material):

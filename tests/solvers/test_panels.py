@@ -14,6 +14,7 @@ from scipy import sparse
 
 from fornix.models import banded_ridge, ridge
 from fornix.models.interface import Context, EncodingData
+from fornix.solvers import backend as backends
 from fornix.solvers import banded
 from fornix.solvers import ridge as solver
 from fornix.solvers.backend import Backend
@@ -137,8 +138,9 @@ def test_fits_give_the_same_answers(kind, settings):
 
 
 @pytest.mark.parametrize("kind", ["ridge", "banded_ridge"])
-def test_memory_is_a_fraction(kind):
-    """8 copies of 150 x 4,000 float32 are 38 MB in float64, and were held several times."""
+def test_memory_is_a_fraction(kind, monkeypatch):
+    """8 copies of 150 x 4,000 are 38 MB in float64; a fit of the whole holds more."""
+    monkeypatch.setattr(backends, "LARGEST_KEPT", 1)  # a block that is never touched
     lazy = {"a": delayed(150, 4000, 8)}
     Y = np.random.default_rng(0).normal(size=(150, 5))
     peaks = {}
@@ -156,4 +158,4 @@ def test_memory_is_a_fraction(kind):
         {"ridge": ridge, "banded_ridge": banded_ridge}[kind].fit(section, data, Context(Compute()))
         peaks[name] = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert peaks["lazy"] < 0.4 * peaks["whole"]
+    assert peaks["lazy"] < 0.2 * peaks["whole"]

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import squareform
 from scipy.stats import kendalltau, rankdata
 
-from fornix.evaluation.metrics import Floats, centred, unit_columns, unit_ranks
+from fornix.evaluation.metrics import Floats, centred, unit_columns
 from fornix.evaluation.permutation import null_correlations
 
 WHITENED = ("whitened_cosine", "whitened_correlation", "cka")
@@ -49,11 +50,10 @@ def compare(a: NDArray[Any], b: NDArray[Any], how: str) -> Floats:
     float64 (m, k); NaN where a matrix has nothing to compare (constant, or zero).
     """
     if how in PRODUCTS:
-        first, second = vectors(a, how), vectors(b, how)
-        found = np.clip(first.T @ second, -1, 1)
-        found[~first.any(0)] = np.nan
-        found[:, ~second.any(0)] = np.nan
-        return np.asarray(found)
+        (first, long), (second, wide) = _rows(a, how), _rows(b, how)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = first @ second.T / long[:, None] / wide
+        return np.asarray(np.clip(np.where(np.isfinite(found), found, np.nan), -1, 1))
     if how == "kendall":
         return np.array([[tau_a(x, y) for y in b.T] for x in a.T]).reshape(a.shape[1], b.shape[1])
     left, right = ([_factor(x) for x in rdms.T] for rdms in (a, b))
@@ -109,25 +109,37 @@ def vectors(rdms: NDArray[Any], how: str) -> Floats:
     float64 (item, matrix). Items are the pairs; in ``WHITENED`` the n entries of the
     diagonal follow them. A matrix that has nothing to compare is 0.
     """
-    values = np.asarray(rdms, dtype=np.float64)
-    if how == "spearman":
-        return unit_ranks(values)
+    rows, length = _rows(rdms, how)
+    rows /= np.where(length > 0, length, 1)[:, None]
+    return rows.T
+
+
+def _rows(rdms: NDArray[Any], how: str) -> tuple[Floats, Floats]:
+    """Return what is multiplied, (matrix, item), a matrix a contiguous row, and its divisor."""
+    rows = np.array(np.asarray(rdms).T, dtype=np.float64, order="C")
+    n_pairs = float(rows.shape[1])
+    low, high = rows.min(1), rows.max(1)
+    flat = high - low <= 1e-12 * np.maximum(np.abs(low), np.abs(high))
+    if how in ("spearman", "rho_a"):
+        rows = np.stack([rankdata(row) for row in rows])
+        rows -= (n_pairs + 1) / 2
+    elif how in ("pearson", "whitened_correlation"):
+        rows -= rows.mean(1, keepdims=True)
+    else:
+        flat = (low == 0) & (high == 0)
+    rows[flat] = 0
+    if how in WHITENED:
+        rows = np.stack([_whitened(row) for row in rows])
     if how == "rho_a":
-        n = float(len(values))
-        return np.asarray(centred(rankdata(values, axis=0)) * np.sqrt(12 / (n**3 - n)))
-    if how in ("pearson", "whitened_correlation"):
-        values = centred(values)
-    if how not in WHITENED:
-        return unit_columns(values)
-    n = n_stimuli(len(values))
-    found = np.empty((len(values) + n, values.shape[1]))
-    for k, one in enumerate(values.T):
-        gram = _double_centred(one)
-        found[: len(values), k] = np.sqrt(2) * gram[np.triu_indices(n, 1)]
-        found[len(values) :, k] = np.diagonal(gram)
-    # Double centring leaves rounding where all distances are equal and their mean is taken off.
-    found[:, np.abs(found).max(0) <= 1e-12 * np.abs(rdms).max(0)] = 0
-    return unit_columns(found)
+        return rows, np.where(flat, 0.0, np.sqrt((n_pairs**3 - n_pairs) / 12))
+    return rows, np.sqrt(np.einsum("ij,ij->i", rows, rows))
+
+
+def _whitened(one: Floats) -> Floats:
+    """Return the upper triangle of the double-centred matrix, twice as heavy, and its diagonal."""
+    gram = _double_centred(one)
+    diagonal = np.diagonal(gram).copy()
+    return np.concatenate([np.sqrt(2) * squareform(gram, checks=False), diagonal])
 
 
 def pooled(rdms: NDArray[Any], how: str) -> Floats:
@@ -185,12 +197,12 @@ def square_places(n: int) -> NDArray[np.intp]:
 
 def _double_centred(one: Floats) -> Floats:
     """Return the inner products of centred patterns that have these squared distances."""
-    n = n_stimuli(len(one))
-    square = np.zeros((n, n))
-    square[np.triu_indices(n, 1)] = one
-    square += square.T
+    square = squareform(one, checks=False)
     means = square.mean(0)
-    return np.asarray(-0.5 * (square - means - means[:, None] + means.mean()))
+    square -= means
+    square -= means[:, None] - means.mean()
+    square *= -0.5
+    return np.asarray(square)
 
 
 def _factor(one: Floats) -> Floats:

@@ -125,7 +125,10 @@ def fit_standardised(
         alpha = np.full(Y.shape[1], alphas[-1])
         return Solution(coef, centre, alpha, Y.var(0, dtype=np.float64), predicted), 0
     scale = np.divide(1.0, spread, out=np.zeros(len(mean)), where=used)
-    Z, points = scaled(X, mean, scale), None if at is None else scaled(at, mean, scale)
+    # Wide features are scaled some columns at a time; the kernel is all that is kept.
+    wide = X.shape[1] > len(X)
+    Z = scaled(X, mean, scale, lazy=wide)
+    points = None if at is None else scaled(at, mean, scale, lazy=wide)
     axes = None
     if n_components is not None:
         spaces = np.zeros(len(mean), dtype=np.intp) if owner is None else owner

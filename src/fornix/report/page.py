@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 
@@ -111,9 +110,10 @@ def make(material: Material, label: str = "") -> Page:
         hosts=joined(hosts),
         n_artifacts=len(material.artifacts),
     )
-    every: list[Iterable[Picture]] = [curves, *(one.figures for one in fits)]
-    every += [one.figures for one in of_features]
-    return Page(html, {one.file: one.content for pictures in every for one in pictures})
+    every = [*curves]
+    every += [figure for fit in fits for figure in fit.figures]
+    every += [figure for analysis in of_features for figure in analysis.figures]
+    return Page(html, {figure.file: figure.content for figure in every})
 
 
 def _fit(material: Material, name: str) -> FitPart:

@@ -108,8 +108,8 @@ class System:
     ) -> System:
         """Return the system of features (sample, feature) and inner folds (sample,)."""
         mean = moments(X)[0]
-        columns = Columns(centred(X, mean), backend)
         dual = X.shape[1] > len(X)
+        columns = Columns(centred(X, mean, lazy=dual), backend)
         gram = columns.kernel() if dual else columns.gram()
         tests = [np.flatnonzero(inner == one) for one in np.unique(inner)]
         return cls(columns, mean, gram, dual, alphas, tests, backend)

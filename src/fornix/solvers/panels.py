@@ -18,6 +18,9 @@ from fornix.solvers.backend import Array, Backend
 
 Floats = NDArray[np.float64]
 
+WIDTH = 512
+"""Columns of an array that are worked on at once: wide enough for products at full speed."""
+
 
 class Panels(ABC):
     """A matrix (sample, feature) that is made a few features at a time, float64."""
@@ -74,9 +77,10 @@ class Delayed(Panels):
         self.shape = (operators[0].shape[0], len(operators) * values.shape[1])
 
     def __iter__(self) -> Iterator[Floats]:
-        """Yield the copies."""
+        """Yield the copies, some columns of each at a time."""
         for operator in self.operators:
-            yield np.asarray(operator @ self.values, dtype=np.float64)
+            for some in panels_of(self.values):
+                yield np.asarray(operator @ some)
 
     def __getitem__(self, rows: NDArray[Any]) -> Delayed:
         """Return some samples."""
@@ -117,7 +121,7 @@ class Scaled(Panels):
         (feature,).
     """
 
-    def __init__(self, given: Panels, mean: Floats, scale: Floats) -> None:
+    def __init__(self, given: Matrix, mean: Floats, scale: Floats) -> None:
         self.given, self.mean, self.scale = given, mean, scale
         self.shape = (len(given), int((scale > 0).sum()))
 
@@ -144,11 +148,12 @@ def side_by_side(parts: Sequence[Matrix]) -> Matrix:
 
 
 def panels_of(X: Matrix) -> Iterator[Floats]:
-    """Yield the panels of a matrix; an array is one."""
+    """Yield the panels of a matrix; of an array some columns at a time."""
     if isinstance(X, Panels):
         yield from X
-    else:
-        yield np.asarray(X, dtype=np.float64)
+        return
+    for start in range(0, max(X.shape[1], 1), WIDTH):
+        yield np.asarray(X[:, start : start + WIDTH], dtype=np.float64)
 
 
 def placed(X: Matrix) -> Iterator[tuple[slice, Floats]]:
@@ -166,9 +171,12 @@ def moments(X: Matrix) -> tuple[Floats, Floats]:
     return mean, spread
 
 
-def scaled(X: Matrix, mean: Floats, scale: Floats) -> Matrix:
-    """Return features less their mean times a scale; those whose scale is 0 are left out."""
-    if isinstance(X, Panels):
+def scaled(X: Matrix, mean: Floats, scale: Floats, *, lazy: bool = False) -> Matrix:
+    """Return features less their mean times a scale; those whose scale is 0 are left out.
+
+    With ``lazy`` an array isn't copied, but scaled some columns at a time.
+    """
+    if lazy or isinstance(X, Panels):
         return Scaled(X, mean, scale)
     used = scale > 0
     return np.asarray((X[:, used] - mean[used]) * scale[used])
@@ -179,9 +187,9 @@ def not_finite(X: Matrix) -> int:
     return sum(int((~np.isfinite(panel)).any(0).sum()) for panel in panels_of(X))
 
 
-def centred(X: Matrix, mean: Floats) -> Matrix:
-    """Return features about a mean."""
-    if isinstance(X, Panels):
+def centred(X: Matrix, mean: Floats, *, lazy: bool = False) -> Matrix:
+    """Return features about a mean; with ``lazy`` an array isn't copied."""
+    if lazy or isinstance(X, Panels):
         return Scaled(X, mean, np.ones(len(mean)))
     return np.asarray(X - mean)
 

@@ -139,7 +139,7 @@ class _Answer:
         self.predicted = None if at is None else np.empty((len(at), t), dtype=kind)
         self.points: Any = None
         if at is not None:
-            points = centred(at, system.mean)
+            points = centred(at, system.mean, lazy=system.dual)
             # Dual: predictions are kernel @ dual weights, and no coefficients are needed.
             self.points = system.X.kernel(points) if system.dual else system.backend.array(points)
         self.whole: Any = None

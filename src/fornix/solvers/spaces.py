@@ -258,11 +258,13 @@ class Dual(Bands):
             means = [moments(X)[0] for X in given.spaces]
             self.mean = np.concatenate(means)
             pairs = zip(given.spaces, means, strict=True)
-            self.spaces = [Columns(centred(X, mean), backend) for X, mean in pairs]
+            self.spaces = [Columns(centred(X, mean, lazy=True), backend) for X, mean in pairs]
             self.grams = [space.kernel() for space in self.spaces]
             if given.new is not None:
                 triples = zip(self.spaces, given.new, means, strict=True)
-                self.across = [space.kernel(centred(at, mean)) for space, at, mean in triples]
+                self.across = [
+                    space.kernel(centred(at, mean, lazy=True)) for space, at, mean in triples
+                ]
         else:
             self.grams = [backend.array(_centred(one, one)) for one in given.grams]
             if given.across is not None:

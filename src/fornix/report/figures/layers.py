@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from fornix.evaluation.trajectories import steps_of
 from fornix.report.figures.canvas import Picture, colour_bar, panels, picture, shortened, slanted
@@ -62,7 +63,9 @@ def _maps(tables: dict[str, pd.DataFrame], n_subjects: int, *, in_time: bool) ->
     for axis, (model, table) in zip(axes, tables.items(), strict=True):
         values = table.to_numpy(dtype=float)
         names = [str(name).partition("/")[2] for name in table.index]
-        ends = _ends(table.columns.astype(float)) if in_time else (-0.5, values.shape[1] - 0.5)
+        ends = (-0.5, values.shape[1] - 0.5)
+        if in_time:
+            ends = _ends(table.columns.to_numpy(dtype=float))
         image = axis.imshow(
             values, aspect="auto", origin="lower", vmin=low, vmax=high, cmap="viridis",
             interpolation="nearest", extent=(*ends, -0.5, len(values) - 0.5),
@@ -94,7 +97,7 @@ def _maps(tables: dict[str, pd.DataFrame], n_subjects: int, *, in_time: bool) ->
     return picture(figure, title, caption, alt=f"{what}. {'; '.join(told)}")
 
 
-def _ends(times: pd.Index[float]) -> tuple[float, float]:
+def _ends(times: NDArray[np.float64]) -> tuple[float, float]:
     """Return the edges of the first and of the last time (s), which are evenly spaced."""
     half = (times[-1] - times[0]) / (2 * (len(times) - 1))
     return float(times[0] - half), float(times[-1] + half)

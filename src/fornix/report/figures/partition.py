@@ -28,10 +28,13 @@ from fornix.report.figures.canvas import (
     slanted,
 )
 from fornix.report.material import Material
+from fornix.report.words import number
 
 MAX_CIRCLES = 6
 """Regions whose circles are drawn; more are bars."""
 
+MAX_NEGATIVE = 0.2
+"""Share of the largest R² that negative parts may reach in circles; beyond, bars show them."""
 MAX_REGIONS = 16
 SHARED = "shared"
 
@@ -58,19 +61,31 @@ def shares(material: Material, fit: str) -> pd.DataFrame:
 
 
 def draw(material: Material, fit: str) -> list[Picture]:
-    """Return circles for two or three spaces, stacked bars for more or for many regions."""
+    """Return circles for two or three spaces, stacked bars for more or for many regions.
+
+    Bars too where parts are negative: circles can't show that spaces suppress one another, as they
+    do in a joint fit with one penalty for all.
+    """
     table = shares(material, fit)
     if table.empty:
         return []
     total = table.sum(axis=1).nlargest(MAX_REGIONS).index
     table = table.loc[[unit for unit in table.index if unit in total]]
     spaces = [name for name in table.columns if name != SHARED]
-    if len(spaces) == 2 and len(table) <= MAX_CIRCLES:
+    if len(spaces) == 2 and len(table) <= MAX_CIRCLES and _are_areas(table):
         return [_circles(table, spaces)]
     three = triples.parts_of(material, fit, spaces)
     three = three.loc[[unit for unit in table.index if unit in three.index]]
-    circles = [triples.draw(three, spaces)] if 0 < len(three) <= MAX_CIRCLES else []
-    return [*circles, _bars(table, spaces)]
+    found = [_bars(table, spaces)]
+    if 0 < len(three) <= MAX_CIRCLES and _are_areas(three):
+        found.insert(0, triples.draw(three, spaces))
+    return found
+
+
+def _are_areas(parts: pd.DataFrame) -> bool:
+    """Return whether negative parts are so small that circles don't mislead."""
+    below, above = parts.clip(upper=0).sum(axis=1), parts.clip(lower=0).sum(axis=1)
+    return bool(-below.min() <= MAX_NEGATIVE * above.max())
 
 
 def _circles(table: pd.DataFrame, spaces: list[str]) -> Picture:
@@ -134,7 +149,8 @@ def _venn(axis: Axes, first: float, second: float, shared: float, whole: float) 
     # Below, where they don't lie on one another however small the areas are.
     inks, values = (PALETTE[0], INK, PALETTE[1]), (first, shared, second)
     for x, value, ink in zip((0.25, 0.5, 0.75), values, inks, strict=True):
-        axis.text(x, 0.02, f"{value:.3f}", transform=axis.transAxes, ha="center", color=ink)
+        text = number(float(value), 3)
+        axis.text(x, 0.02, text, transform=axis.transAxes, ha="center", color=ink)
     reach = 1.25 * 2 * float(np.sqrt(max(whole, 1e-12) / np.pi))
     axis.set_xlim(-reach, reach)
     axis.set_ylim(-0.6 * reach, 0.6 * reach)

@@ -6,11 +6,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from fornix.report.figures.canvas import WIDTH, Picture, colour_bar, panels, picture
 from fornix.report.material import Material, words
 
 MAX_TIMES = 5
+MANY = 16
+"""Sensors of a cap that covers the head; fewer are coloured around themselves only."""
+RADII = (0.05, 0.15)
+"""Of heads and helmets, m."""
 PLACE = ["channel_x", "channel_y", "channel_z"]
 
 
@@ -81,6 +86,28 @@ def _place(scores: pd.Series[float]) -> tuple[str, float]:
     return str(best[0]), float(best[1])
 
 
+def sphere(places: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    """Return centre and radius (m) of the sphere that sensors lie on.
+
+    The origin of the head frame is between the ears, centimetres below the middle of the head: seen
+    from there, all sensors would crowd around the vertex. Where no sphere of a head's size fits, as
+    with few sensors or flat ones, its centre is the origin.
+
+    Parameters
+    ----------
+    places
+        (sensor, 3), m.
+    """
+    radius = float(np.median(np.linalg.norm(places, axis=1)))
+    design = np.column_stack([2 * places, np.ones(len(places))])
+    found, _, rank, _ = np.linalg.lstsq(design, (places**2).sum(1), rcond=None)
+    size = float(np.sqrt(max(0.0, found[3] + (found[:3] ** 2).sum())))
+    low, high = RADII
+    if rank < design.shape[1] or not low <= size <= high:
+        return 0.0, 0.0, 0.0, radius
+    return float(found[0]), float(found[1]), float(found[2]), size
+
+
 def _topography(axis: Any, here: pd.DataFrame, limit: float) -> Any:
     import mne  # only here: it takes seconds to import
 
@@ -92,9 +119,9 @@ def _topography(axis: Any, here: pd.DataFrame, limit: float) -> Any:
         dict(zip(names, places, strict=True)), coord_frame="head"
     )
     info.set_montage(montage, verbose="error")
-    radius = float(np.median(np.linalg.norm(places, axis=1)))
+    beyond = "head" if len(names) >= MANY else "local"
     image, _ = mne.viz.plot_topomap(
         here["value"].to_numpy(), info, axes=axis, show=False, cmap="RdBu_r", contours=0,
-        vlim=(-limit, limit), sphere=(0.0, 0.0, 0.0, radius),
+        vlim=(-limit, limit), sphere=sphere(places), extrapolate=beyond,
     )  # fmt: skip
     return image

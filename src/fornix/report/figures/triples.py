@@ -15,6 +15,7 @@ from fornix.evaluation.table import ALL
 from fornix.evaluation.unique import JOINT
 from fornix.report.figures.canvas import INK, PALETTE, Picture, key, panels, picture
 from fornix.report.material import Material
+from fornix.report.words import number
 
 PARTS = ("a", "b", "c", "ab", "ac", "bc", "abc")
 """What only the named spaces explain: a, b, c are the first, the second and the third."""
@@ -114,8 +115,9 @@ def _circles(axis: Axes, row: pd.Series[float]) -> None:
     for part in PARTS:
         middle = centres[["abc".index(letter) for letter in part]].mean(0)
         # A part of one space is outwards of its circle's centre; one of two, between the two.
-        x, y = {1: 1.1, 2: 1.2, 3: 0.0}[len(part)] * middle
-        axis.text(x, y, f"{row[part]:.3f}", ha="center", va="center", color=INK, fontsize=8.5)
+        place = {1: 1.1, 2: 1.2, 3: 0.0}[len(part)] * middle
+        text = number(float(row[part]), 3)
+        axis.text(place[0], place[1], text, ha="center", va="center", color=INK, fontsize=8.5)
     axis.set_xlim(-2.1, 2.1)
     axis.set_ylim(-1.75, 1.45)
     axis.set_aspect("equal")
