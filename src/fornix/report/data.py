@@ -60,8 +60,8 @@ def _dataset(material: Material, name: str) -> DatasetFacts:
     title = str(described.get("Name", ""))
     kinds = ", ".join(sorted(set(stimuli["modality"].dropna().astype(str))))
     shown = ("stimuli", f"{len(stimuli):,}" + (f" ({kinds})" if kinds else ""))
-    if described.get("kind") == "stimuli":
-        return DatasetFacts(name, title, [shown, ("recordings", "none")], None)
+    if described.get("kind") == "stimuli":  # nobody was measured
+        return DatasetFacts(name, title, [shown], None)
     facts = [("subjects", f"{recordings['subject'].nunique():,}")]
     sessions = recordings.dropna(subset=["session"])
     if len(sessions):
