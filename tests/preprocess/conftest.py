@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import mne
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -136,6 +137,46 @@ class Tree:
             table.to_csv(folder / f"{stem}_events.tsv", sep="\t", index=False)
         known = {"sampling_frequency": rate, "n_samples": microvolts.shape[1], "suffix": "eeg"}
         return self.recording(f"sub-01/eeg/{stem}_eeg.vhdr", sidecar=metadata, **known)
+
+    def fif(
+        self,
+        tesla: np.ndarray,
+        types: dict[str, str],
+        *,
+        rate: float = 100.0,
+        run: str = "01",
+        first: int = 0,
+        bad: tuple[str, ...] = (),
+        places: np.ndarray | None = None,
+        units: dict[str, str] | None = None,
+        to_head: np.ndarray | None = None,
+    ) -> str:
+        """Write a run of (channel, sample), channel -> type, as FIF; ``places`` None: a circle."""
+        info = mne.create_info(list(types), rate, list(types.values()), verbose="ERROR")
+        angles = 2 * np.pi * np.arange(len(types)) / len(types)
+        if places is None:
+            places = 0.12 * np.stack([np.cos(angles), np.sin(angles), 0 * angles], axis=1)
+        with info._unlock():
+            info["dev_head_t"] = mne.Transform("meg", "head", to_head)
+        for channel, place in zip(info["chs"], places, strict=True):
+            channel["loc"] = np.concatenate([place, np.eye(3).ravel()])
+        folder = self.root / "sub-01/meg"
+        folder.mkdir(parents=True, exist_ok=True)
+        stem = f"sub-01_task-t_run-{run}"
+        raw = mne.io.RawArray(tesla, info, first_samp=first, verbose="ERROR")
+        raw.save(folder / f"{stem}_meg.fif", fmt="double", overwrite=True, verbose="ERROR")
+        bids = {"mag": "MEGMAG", "grad": "MEGGRADPLANAR", "eeg": "EEG", "misc": "MISC"}
+        self.table(
+            f"sub-01/meg/{stem}_channels.tsv",
+            name=list(types),
+            type=[bids[kind] for kind in types.values()],
+            units=[(units or {"eeg": "V", "grad": "T/m"}).get(k, "T") for k in types.values()],
+            status=["bad" if name in bad else "good" for name in types],
+        )
+        sidecar = {"TaskName": "t", "SamplingFrequency": rate, "PowerLineFrequency": 50}
+        (folder / f"{stem}_meg.json").write_text(json.dumps(sidecar))
+        known = {"sampling_frequency": rate, "n_samples": tesla.shape[1], "suffix": "meg"}
+        return self.recording(f"sub-01/meg/{stem}_meg.fif", sidecar=sidecar, **known)
 
     def material(self) -> Material:
         """Return what a kind is given."""

@@ -96,6 +96,8 @@ def _index(graph: Graph, name: str) -> Index | None:
 def _summary(index: Index) -> str:
     recordings = index.recordings
     stimuli = f"{len(index.stimuli)} stimuli"
+    if recordings.empty:
+        return f"{stimuli}, no recordings"
     subjects = f"{recordings['subject'].nunique()} subjects"
     return f"{subjects}, {len(recordings)} recordings, {len(index.events)} events, {stimuli}"
 

@@ -14,6 +14,7 @@ from bids import BIDSLayout, BIDSLayoutIndexer
 
 from fornix.errors import FornixError, did_you_mean
 from fornix.ingest.listing import EMPTY
+from fornix.ingest.listing import entities as named
 from fornix.ingest.select import ENTITIES
 
 DESCRIPTION = "dataset_description.json"
@@ -130,6 +131,9 @@ def find_recordings(root: Path, subjects: Sequence[str] | None) -> list[BidsFile
             entities = {name: str(value) for name, value in file.get_entities().items()}
             path = Path(file.path).relative_to(layout.root).as_posix()
             by_product = entities.get(PYBIDS["description"]) == CONFOUNDS
+            # A FIF file beyond 2 GB goes on in others, which belong to the first.
+            split = named(Path(path).name).get("split", "")
+            by_product |= suffix == "meg" and split.isdigit() and int(split) > 1
             if entities.get("subject", EMPTY) != EMPTY and not by_product:
                 found.append(BidsFile(path, entities, dict(file.get_metadata())))
     if not found:

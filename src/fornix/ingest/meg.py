@@ -7,6 +7,7 @@ are those of MNE's ``mne._fiff.constants``).
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,8 @@ FILE_ID, N_CHANNELS, RATE, BUFFER, SKIPPED = 100, 200, 201, 300, 301
 SAMPLE_BYTES = {2: 2, 16: 2, 3: 4, 4: 4, 5: 8, 20: 8, 21: 16}
 """Type of a data buffer -> bytes of a sample: short, packed short, int, float, double, complex."""
 
+SPLIT = re.compile(r"_split-(\d+)_")
+
 TAG = struct.Struct(">iiii")
 
 
@@ -29,7 +32,7 @@ def read_meg(path: Path, metadata: dict[str, Any]) -> Header:
     Parameters
     ----------
     path
-        ``.fif``.
+        ``.fif``; of a recording that is split into several files, the first.
     metadata
         The sidecars' fields.
 
@@ -38,16 +41,50 @@ def read_meg(path: Path, metadata: dict[str, Any]) -> Header:
     FornixError
         If the file is missing, no FIF, has no samples, or is cut short.
     """
+    headers = [_header(one) for one in _files(path)]
+    first = headers[0]
+    odd = next((one for one in headers if one.shape != first.shape), None)
+    if odd is not None:
+        problem = f"{odd.shape} channels, but {first.shape} in {path.name}, which it goes on from"
+        raise FornixError(problem, where=str(odd.files[0]), mend=FETCH)
+    whole = Header(
+        n_samples=sum(one.n_samples for one in headers),
+        sampling_frequency=first.sampling_frequency,
+        shape=first.shape,
+        duration=sum(one.duration for one in headers),
+        files=tuple(file for one in headers for file in one.files),
+    )
+    return compare(path, whole, metadata)
+
+
+def _files(path: Path) -> list[Path]:
+    """Return all files of a recording, in order: ``split-01``, ``split-02`` and so on."""
+    found = SPLIT.search(path.name)
+    if found is None:
+        return [path]
+    before, after = path.name[: found.start(1)], path.name[found.end(1) :]
+    numbers = {
+        int(match[1]): one
+        for one in path.parent.glob(f"{before}*{after}")
+        if (match := SPLIT.search(one.name))
+    }
+    lost = sorted(set(range(1, max(numbers, default=1) + 1)) - set(numbers))
+    if lost:
+        problem = f"part {lost[0]} of the recording isn't here: it is split in {max(numbers)}"
+        raise FornixError(problem, where=str(path), mend=FETCH)
+    return [numbers[number] for number in sorted(numbers)]
+
+
+def _header(path: Path) -> Header:
     if not path.exists():
         problem = "the recording's content isn't here"
         raise FornixError(problem, where=str(path), mend=FETCH)
     try:
         with path.open("rb") as file:
-            header = _read(path, file)
+            return _read(path, file)
     except OSError as error:
         problem = f"the recording can't be read: {error.strerror}"
         raise FornixError(problem, where=str(path), mend=FETCH) from None
-    return compare(path, header, metadata)
 
 
 def _read(path: Path, file: BinaryIO) -> Header:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from fornix.errors import FornixError
 from fornix.ingest.findings import Findings
 from fornix.ingest.stimuli import MODALITIES, describe, read_properties, stimulus_table
 from fornix.progress import track
@@ -32,7 +33,16 @@ def index_pictures(
         Gets missing and unreadable files.
     digests
         Digest the contents.
+
+    Raises
+    ------
+    FornixError
+        If stimuli aren't files, or there are none.
     """
+    if source.modality not in ("auto", "file"):
+        problem = f"without recordings nothing names stimuli of modality {source.modality}"
+        mend = "leave stimuli.modality out: the stimulus folder's files are the stimuli"
+        raise FornixError(problem, where=f"{root}: stimuli.modality", mend=mend)
     properties = read_properties(source, root)
     folder = root / source.folder
     known = {ext for group in MODALITIES.values() for ext in group}
@@ -41,6 +51,10 @@ def index_pictures(
         for one in folder.rglob("*")
         if one.suffix.lower() in known and not one.name.startswith(".")
     )
+    if not names:
+        problem = "the dataset has neither recordings nor stimuli"
+        mend = "put stimuli there, or give a dataset that has sub-*/ folders"
+        raise FornixError(problem, where=str(folder), mend=mend)
     rows = {}
     for name in track(sorted(names), "stimuli"):
         with findings.collect():

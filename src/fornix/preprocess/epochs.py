@@ -17,7 +17,6 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 from mne.io.constants import FIFF
-from sklearn.covariance import ledoit_wolf
 
 from fornix.errors import FornixError
 from fornix.preprocess.continuous import clean_raw
@@ -29,8 +28,9 @@ from fornix.preprocess.material import (
     nothing_left,
     without_onset,
 )
-from fornix.preprocess.recordings import open_raw, survey
+from fornix.preprocess.recordings import open_raw, places_of, survey
 from fornix.preprocess.samples import sample_coords, sample_table
+from fornix.preprocess.whitening import measuring_samples, whiten
 from fornix.progress import track
 from fornix.study.responses import EpochsSection
 
@@ -38,9 +38,6 @@ SCALES = {
     "robust": "interquartile ranges of the run",
     "standard": "standard deviations of the run",
 }
-EPSILON = 1e-10
-"""Smallest variance of a direction, as a share of the largest: a reference takes one away."""
-
 WHITENED = "standard deviations of the noise"
 
 Epochs = npt.NDArray[np.float64]
@@ -62,6 +59,8 @@ class Modality:
         Epochs (sample, channel, time), types of channels -> which are to be rejected.
     limit
         The same in words; "" rejects nothing.
+    located
+        Whether the place of every channel has to be known.
     """
 
     kind: str
@@ -69,6 +68,7 @@ class Modality:
     unit: str
     too_large: Callable[[Epochs, npt.NDArray[Any]], npt.NDArray[np.bool_]]
     limit: str = ""
+    located: bool = False
 
 
 def prepare_epochs(
@@ -102,7 +102,7 @@ def prepare_epochs(
     rows = [row for _, row in material.recordings.iterrows()]
     _check_baseline(section)
     _check_rates(rows, section)
-    channels = survey(rows, section.picks, material.root, journal)
+    channels = survey(rows, section.picks, material.root, journal, located=modality.located)
     tables: list[pd.DataFrame] = []
     values: list[npt.NDArray[np.float32]] = []
     info, times = None, np.empty(0)
@@ -125,8 +125,10 @@ def prepare_epochs(
     samples = sample_coords(tables)
     unit = SCALES.get(section.scale, modality.unit)
     if section.whiten == "mvnn":
-        responses = whiten(responses, samples["stimulus"][1], where=name_of(rows[0]))
-        journal.step("whitened by the noise of single trials (MVNN, Ledoit-Wolf, all trials)")
+        measuring = measuring_samples(samples, section.whiten_on, len(responses))
+        responses = whiten(responses, samples["stimulus"][1], measuring, where=name_of(rows[0]))
+        by = "all trials" if measuring.all() else f"{measuring.sum()} of {len(measuring)} trials"
+        journal.step(f"whitened by the noise of single trials (MVNN, Ledoit-Wolf, {by})")
         unit = WHITENED
     coords = samples | {
         "channel": ("channel", np.array(channels.names, dtype=np.str_)),
@@ -146,53 +148,6 @@ def prepare_epochs(
     )
     counts = {"n_samples": len(responses), "n_channels": len(channels.names), "n_runs": len(rows)}
     return dataset, counts | journal.notes()
-
-
-def whiten(
-    epochs: npt.NDArray[np.float32], stimuli: npt.NDArray[Any], *, where: str
-) -> npt.NDArray[np.float32]:
-    """Return epochs whose noise is white: multivariate noise normalisation.
-
-    Channels are multiplied by the inverse square root of the Ledoit-Wolf covariance of single
-    trials about their stimulus' mean, averaged over times (Guggenmos et al. 2018, NeuroImage
-    173:434, the epoch method).
-
-    Parameters
-    ----------
-    epochs
-        (sample, channel, time).
-    stimuli
-        Stimulus of each sample. Trials of a stimulus that was shown once have no mean of others:
-        they say nothing of the noise.
-    where
-        Recording, for the message of an error.
-
-    Raises
-    ------
-    FornixError
-        If no stimulus was shown twice.
-    """
-    codes, counts = np.unique(stimuli.astype(str), return_inverse=True, return_counts=True)[1:]
-    repeated = counts[codes] > 1
-    if not repeated.any():
-        problem = "no stimulus was shown twice, so that the noise can't be told from the responses"
-        raise FornixError(problem, where=where, mend="set whiten: none")
-    known, groups = epochs[repeated].astype(np.float64), codes[repeated]
-    used = np.unique(groups)
-    sums = np.stack([known[groups == one].sum(0) for one in used])
-    sizes = counts[used]
-    place = np.searchsorted(used, groups)
-    residuals = known - sums[place] / sizes[place][:, None, None]
-    # n - 1 of n: the mean took one degree of freedom from each stimulus.
-    residuals *= np.sqrt(sizes / (sizes - 1))[place][:, None, None]
-    covariance = np.mean(
-        [ledoit_wolf(residuals[:, :, t], assume_centered=True)[0] for t in range(known.shape[2])],
-        axis=0,
-    )
-    values, vectors = np.linalg.eigh(covariance)
-    floor = values.max() * EPSILON
-    root = (vectors / np.sqrt(np.maximum(values, floor))) @ vectors.T
-    return np.asarray(np.einsum("cd,sdt->sct", root, epochs, optimize=True), dtype=np.float32)
 
 
 def _check_baseline(section: EpochsSection) -> None:
@@ -306,15 +261,13 @@ def _scale_of(
 
 def _positions(info: Any) -> dict[str, Any]:
     """Return channel positions in MNE's head frame, m, where any is known."""
-    places = np.array([channel["loc"][:3] for channel in info["chs"]], dtype=np.float64)
-    known = np.isfinite(places).all(axis=1) & (places != 0).any(axis=1)
+    places = places_of(info)
     to_head = info["dev_head_t"]
     if to_head is not None:  # electrodes are in the head's frame, a helmet's sensors in its own
         device = [int(one["coord_frame"]) == FIFF.FIFFV_COORD_DEVICE for one in info["chs"]]
         places[device] = mne.transforms.apply_trans(to_head, places[device])
-    if not known.any():
+    if not np.isfinite(places).any():
         return {}
-    places[~known] = np.nan
     return {
         f"channel_{axis}": ("channel", places[:, n], {"units": "m", "frame": "head"})
         for n, axis in enumerate("xyz")

@@ -52,4 +52,6 @@ def prepare(
     limits = ", ".join(f"{limit:g} {UNITS[kind]}" for kind, limit in section.reject.items())
     detail = f"peak-to-peak above {limits}" if limits else ""
     unit = "/".join(dict.fromkeys(UNITS.get(pick, "fT") for pick in section.picks))
-    return prepare_epochs(section, material, Modality(SUFFIX, factors, unit, too_large, detail))
+    located = section.positions == "required"
+    modality = Modality(SUFFIX, factors, unit, too_large, detail, located)
+    return prepare_epochs(section, material, modality)

@@ -13,6 +13,7 @@ import mne
 import numpy as np
 import pandas as pd
 from mne_bids import get_bids_path_from_fname, read_raw_bids
+from numpy.typing import NDArray
 
 from fornix.errors import FornixError, did_you_mean
 from fornix.preprocess.material import Journal, name_of
@@ -27,6 +28,10 @@ TYPES = frozenset(
 )
 
 
+MEG = ("mag", "grad")
+"""What ``meg`` stands for."""
+
+
 def open_raw(recording: pd.Series, root: Path) -> Any:
     """Open a recording with MNE-BIDS, without reading its samples.
 
@@ -37,7 +42,8 @@ def open_raw(recording: pd.Series, root: Path) -> Any:
     Raises
     ------
     FornixError
-        If MNE can't read the recording or its sidecars.
+        If MNE can't read the recording or its sidecars, or ``channels.tsv`` takes magnetometers
+        for gradiometers.
     """
     path = name_of(recording)
     try:
@@ -46,12 +52,13 @@ def open_raw(recording: pd.Series, root: Path) -> Any:
             kind = str(recording["suffix"])
             bids_path.update(root=root, datatype=kind, suffix=kind)
             raw = read_raw_bids(bids_path)
-            own = mne.io.read_raw(root / path, preload=False).annotations
+            own = mne.io.read_raw(root / path, preload=False)
     except (OSError, ValueError, RuntimeError, KeyError, IndexError) as error:
         problem = f"MNE can't read the recording: {error}"
         mend = "compare the file with its channels.tsv and sidecars (bids-validator names the row)"
         raise FornixError(problem, where=path, mend=mend) from None
-    marks = _marks(raw.annotations, raw) + _marks(own, raw)
+    _compare_types(raw, own, path)
+    marks = _marks(raw.annotations, raw) + _marks(own.annotations, raw)
     marks = list(dict.fromkeys(marks))
     raw.set_annotations(
         mne.Annotations(
@@ -62,6 +69,18 @@ def open_raw(recording: pd.Series, root: Path) -> Any:
         )
     )
     return raw
+
+
+def _compare_types(raw: Any, own: Any, where: str) -> None:
+    """Stop where the units in ``channels.tsv``, which MNE-BIDS takes over, make another sensor."""
+    said, built = (dict(zip(r.ch_names, r.get_channel_types(), strict=True)) for r in (raw, own))
+    wrong = [name for name in said if {said[name], built.get(name)} == set(MEG)]
+    if wrong:
+        name = wrong[0]
+        problem = f"{len(wrong)} channels are {built[name]} in the file, and {said[name]} by their "
+        problem += f"units in channels.tsv: {', '.join(wrong[:5])}"
+        mend = "write T for magnetometers and T/m for gradiometers in the column units"
+        raise FornixError(problem, where=where, mend=mend)
 
 
 @contextmanager
@@ -117,7 +136,14 @@ class Channels:
     bad: list[str]
 
 
-def survey(recordings: list[pd.Series], picks: list[str], root: Path, journal: Journal) -> Channels:
+def survey(
+    recordings: list[pd.Series],
+    picks: list[str],
+    root: Path,
+    journal: Journal,
+    *,
+    located: bool = False,
+) -> Channels:
     """Find the channels to keep in all recordings of a subject.
 
     A channel that one recording lacks, that its ``channels.tsv`` calls bad, or that is constant
@@ -133,11 +159,13 @@ def survey(recordings: list[pd.Series], picks: list[str], root: Path, journal: J
         The dataset's folder.
     journal
         Where channels that are left out are counted.
+    located
+        Whether the place of every channel has to be known.
 
     Raises
     ------
     FornixError
-        If a pick names neither a type nor a channel, or no channel is left.
+        If a pick names neither a type nor a channel, no channel is left, or one has no place.
     """
     order: list[str] = []
     lacking: set[str] = set()
@@ -146,8 +174,10 @@ def survey(recordings: list[pd.Series], picks: list[str], root: Path, journal: J
         raw = open_raw(recording, root)
         picked = _picked(raw, picks, name_of(recording))
         where = name_of(recording)
+        if located:
+            _require_places(raw, picked, where)
         marked = set(raw.info["bads"])
-        flat = _unusable(raw) - marked
+        flat = _unusable(raw, where) - marked
         for found, detail in ((marked, "bad in channels.tsv"), (flat, "constant or not finite")):
             mine = [name for name in picked if name in found]
             journal.exclude(where, "channel", len(mine), f"{detail}: {', '.join(mine)}")
@@ -157,14 +187,16 @@ def survey(recordings: list[pd.Series], picks: list[str], root: Path, journal: J
     journal.exclude("", "channel", len(lacking), f"not in every run: {', '.join(sorted(lacking))}")
     names = [name for name in order if name not in bad | lacking]
     if not names:
-        problem = f"no channel is left of {', '.join(picks)}"
+        there = sorted(set(open_raw(recordings[0], root).get_channel_types()))
+        problem = f"no channel is left of {', '.join(picks)}; the recording's are: "
         mend = "mend `picks`, or leave the damaged recording out with `select`"
-        raise FornixError(problem, where=name_of(recordings[0]), mend=mend)
+        raise FornixError(problem + ", ".join(there), where=name_of(recordings[0]), mend=mend)
     return Channels(names, sorted(bad))
 
 
 def _picked(raw: Any, picks: list[str], where: str) -> list[str]:
     types = dict(zip(raw.ch_names, raw.get_channel_types(), strict=True))
+    picks = [kind for pick in picks for kind in (MEG if pick == "meg" else (pick,))]
     for pick in picks:
         if pick not in types and pick not in TYPES:
             problem = f"'{pick}' is neither a channel nor a type of channel"
@@ -173,7 +205,29 @@ def _picked(raw: Any, picks: list[str], where: str) -> list[str]:
     return [name for name, kind in types.items() if name in picks or kind in picks]
 
 
-def _unusable(raw: Any) -> set[str]:
-    values = raw.get_data(verbose="ERROR")
+def places_of(info: Any) -> NDArray[np.float64]:
+    """Return channels' places, (channel, 3), m; NaN where none is known."""
+    places = np.array([channel["loc"][:3] for channel in info["chs"]], dtype=np.float64)
+    known = np.isfinite(places).all(axis=1) & (places != 0).any(axis=1)
+    places[~known] = np.nan
+    return places
+
+
+def _require_places(raw: Any, picked: list[str], where: str) -> None:
+    places = dict(zip(raw.ch_names, places_of(raw.info), strict=True))
+    lost = [name for name in picked if not np.isfinite(places[name]).all()]
+    if lost:
+        problem = f"{len(lost)} of {len(picked)} channels have no position: {', '.join(lost[:5])}"
+        mend = "save the recording with its sensors' positions, or set positions: optional"
+        raise FornixError(problem, where=where, mend=mend)
+
+
+def _unusable(raw: Any, where: str) -> set[str]:
+    try:
+        values = raw.get_data(verbose="ERROR")
+    except (OSError, ValueError, RuntimeError) as error:
+        problem = f"MNE can't read the recording's samples: {error}"
+        mend = "fetch the file again: it may be cut short"
+        raise FornixError(problem, where=where, mend=mend) from None
     usable = np.isfinite(values).all(axis=1) & (np.ptp(values, axis=1) > 0)
     return {name for name, good in zip(raw.ch_names, usable, strict=True) if not good}

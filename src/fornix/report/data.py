@@ -58,8 +58,10 @@ def _dataset(material: Material, name: str) -> DatasetFacts:
     stimuli = artifact.table("stimuli")
     described = artifact.json("dataset.json")
     title = str(described.get("Name", ""))
+    kinds = ", ".join(sorted(set(stimuli["modality"].dropna().astype(str))))
+    shown = ("stimuli", f"{len(stimuli):,}" + (f" ({kinds})" if kinds else ""))
     if described.get("kind") == "stimuli":  # nobody was measured
-        return DatasetFacts(name, title, [("stimuli", f"{len(stimuli):,}")], None)
+        return DatasetFacts(name, title, [shown], None)
     facts = [("subjects", f"{recordings['subject'].nunique():,}")]
     sessions = recordings.dropna(subset=["session"])
     if len(sessions):
@@ -72,8 +74,7 @@ def _dataset(material: Material, name: str) -> DatasetFacts:
     facts.append(("recordings", f"{len(recordings):,}"))
     facts.append(("duration", words.seconds(float(recordings["duration"].sum(min_count=1)))))
     facts.append(("events", f"{len(events):,}"))
-    kinds = ", ".join(sorted(set(stimuli["modality"].dropna().astype(str))))
-    facts.append(("stimuli", f"{len(stimuli):,}" + (f" ({kinds})" if kinds else "")))
+    facts.append(shown)
     return DatasetFacts(name, title, facts, _conditions(recordings, events))
 
 

@@ -135,6 +135,11 @@ class EpochsSection(Section):
         description="mvnn: multivariate noise normalisation (Guggenmos et al. 2018): channels by "
         "the inverse root of the covariance of single trials about their stimulus' mean",
     )
+    whiten_on: EventSelect | None = Field(
+        None,
+        description="mvnn: events whose trials measure the noise; null: all of them. Leave out "
+        "those that a fit holds out, where they have a task or a label of their own",
+    )
 
     @model_validator(mode="after")
     def _times_in_order(self) -> Self:
@@ -162,7 +167,12 @@ class MegResponses(EpochsSection):
 
     kind: Literal["meg"] = Field(description="MEG")
     picks: list[str] = Field(
-        ["mag"], description="mag, grad, or names of channels, as MNE knows them"
+        ["mag"], description="mag, grad, meg (both), or names of channels, as MNE knows them"
+    )
+    positions: Literal["required", "optional"] = Field(
+        "required",
+        description="required: stop where a channel's place isn't known, since maps of the head "
+        "need it; optional: go on without",
     )
     reject: dict[Literal["mag", "grad"], float] = Field(
         {}, description="drop epochs whose peak-to-peak exceeds this, fT (mag) or fT/cm (grad)"

@@ -38,7 +38,7 @@ datasets:
     source: simulate
     world: {{name: shapes, n_subjects: 2, n_sessions: 1, n_images: 48}}
 
-# Brain data made ready for a model. kind: fmri, eeg or rdms.
+# Brain data made ready for a model. kind: fmri, eeg, meg or rdms.
 responses:
   betas:
     kind: fmri

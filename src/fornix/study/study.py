@@ -89,6 +89,10 @@ class Study(Section):
                 msg = f"kind {responses.kind} and dataset '{responses.dataset}' don't fit"
                 msg += "; rdms responses come from an rdms dataset, and only they"
                 raise UnknownNameError(msg, where)
+            world = getattr(self.datasets[responses.dataset], "world", None)
+            if world is not None and not world.subjects():
+                msg = f"dataset '{responses.dataset}' holds pictures alone: nobody was recorded"
+                raise UnknownNameError(msg, where)
         for name, features in self.features.items():
             _known("dataset", features.dataset, self.datasets, "features", name, "dataset")
             if (source := getattr(features, "source", None)) is not None:
