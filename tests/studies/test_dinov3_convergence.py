@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("studies")]
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 
 from fornix.evaluation.claims import REFUTED, SUPPORTED
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("studies")]
+pytestmark = pytest.mark.long
 
 TOPOLOGY = {
     "Topology does nearly as well as all of the geometry.",

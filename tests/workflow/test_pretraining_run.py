@@ -6,7 +6,7 @@ import copy
 
 import pytest
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("pretraining")]
+pytestmark = pytest.mark.long
 
 SIZES = {"image_size": 16, "patch_size": 8, "width": 8, "depth": 1, "heads": 1}
 HEAD = {"prototypes": 16, "head_width": 8, "bottleneck": 8, "crops": {"n_local": 0}}
