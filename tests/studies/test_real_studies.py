@@ -57,7 +57,7 @@ def test_haxby_category_predicts_voxels(haxby):
 def test_haxby_draws_a_map_of_every_category(haxby, run_study):
     page = (run_study.root / "results/haxby2001/report.html").read_text(encoding="utf-8")
     assert "Category maps" in page
-    assert "face: " in page.partition("Category maps")[2]
+    assert "; face: " in page  # what is said to those who can't see it
     (figure,) = (run_study.root / "results/haxby2001/figures").glob("*-category-maps.svg")
     assert "face, z = 0 mm" in figure.read_text(encoding="utf-8")
 
