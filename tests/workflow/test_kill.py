@@ -20,10 +20,12 @@ KILLS = 3
 
 
 def _manifests(project):
-    return [
+    """Return what is finished: a draft may have its manifest too, just before it is renamed."""
+    found = [
         *project.root.glob("cache/*/*/manifest.json"),
         *project.root.glob("cache/*/*/*/manifest.json"),
     ]
+    return [path for path in found if path.parent.suffix != ".partial"]
 
 
 def _run_and_kill(project, delay_s: float) -> bool:
