@@ -61,6 +61,21 @@ def test_encoding_over_time_is_a_time_course(material):
     assert "0.90" in picture.alt
 
 
+def test_similarity_over_time_is_marked_where_the_group_is_above_chance(material):
+    table = material.scores
+    here = (table["fit"] == "geometry") & (table["metric"] == "spearman_rho")
+    early = table[here].assign(time=0.1, p=0.5)
+    late = table[here].assign(time=0.2, value=0.9, p=0.001)
+    material.scores = pd.concat([early, late, table[~here]])
+    (picture,) = rsa.draw(material, "geometry", None)
+    assert picture.title == "Time course of similarity"
+    assert "0.90" in picture.alt
+    assert "at 0.2 s" in picture.alt
+    assert "Dots: p < 0.05, not corrected" in picture.caption
+    material.scores = pd.concat([early, late.assign(p=0.5), table[~here]])
+    assert "Dots" not in rsa.draw(material, "geometry", None)[0].caption
+
+
 def test_the_highest_time_is_told(material):
     (picture,) = decoding.draw(material, "course", None)
     means = material.rows("course").groupby("time")["value"].mean()

@@ -210,6 +210,17 @@ def test_a_bad_variant_is_located_in_the_variant(small, complaint):
     assert "define it under `variants`" in complaint(small, "fast")
 
 
+RSA = "  geometry: {kind: rsa, responses: betas, features: [gabor], window: 0.05}\n"
+EPOCHS = "betas: {kind: eeg, dataset: data, tmin: 0.0, tmax: 0.04}"
+
+
+def test_a_window_needs_epochs_that_are_longer(small, complaint):
+    message = complaint(small + RSA)
+    assert "small.yaml:10: fits.geometry.window: window slides over epochs" in message
+    message = complaint((small + RSA).replace("betas: {kind: fmri, dataset: data}", EPOCHS))
+    assert "a window of 0.05 s is longer than the epochs of 'betas' (0.04 s)" in message
+
+
 @pytest.mark.parametrize("value", ["null", "[seed]", "5"])
 def test_a_variant_that_is_no_mapping_is_refused(small, complaint, value):
     message = complaint(f"{small}variants: {{fast: {value}}}\n", "fast")

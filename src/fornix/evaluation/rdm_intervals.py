@@ -27,6 +27,9 @@ from fornix.study.fits.rsa import WEIGHTED, RsaFit
 MAX_PAIRS = 50_000
 """Pairs of stimuli up to which stimuli are drawn, unless a study asks for it."""
 
+MAX_PAIRS_IN_TIME = 500_000
+"""Pairs times windows of the epoch up to which stimuli are drawn, likewise."""
+
 
 class Judged(NamedTuple):
     """Models of one subject, and the pairs of stimuli that they were judged on.
@@ -68,9 +71,11 @@ def interval_rows(
     confidence: float,
     found: Evaluated,
     *,
+    place: tuple[str, float],
     shared: bool,
+    n_units: int,
     seed: int,
-) -> None:
+) -> dict[tuple[str, str], tuple[float, float]]:
     """Add lines to the tables ``bootstrap`` and ``differences``.
 
     Predictions of models that learned are taken as they are; their training isn't repeated in
@@ -81,23 +86,33 @@ def interval_rows(
     judged
         Subject -> its models.
     unit
-        Region.
+        Region, at a time; names the randomness.
     fit
         Its bootstrap and comparison.
     confidence
         Level of the intervals.
     found
         Gets the lines, and notes.
+    place
+        Region and time (s; NaN without times).
     shared
         Whether subjects saw the same stimuli: then intervals are those of their mean.
+    n_units
+        Number of regions and times.
     seed
         The study's seed.
+
+    Returns
+    -------
+    dict
+        Subject (or group) and target -> interval of the value.
     """
+    bounds: dict[tuple[str, str], tuple[float, float]] = {}
     groups = (
         {GROUP: judged} if shared and len(judged) > 1 else {k: {k: v} for k, v in judged.items()}
     )
     for label, mine in groups.items():
-        over = _over(fit, mine, found)
+        over = _over(fit, mine, found, n_times=1 if np.isnan(place[1]) else n_units)
         if not over:
             continue
         rng = generator(seed, "evaluate", "bootstrap", unit, label)
@@ -108,8 +123,9 @@ def interval_rows(
         se = spread(resampled, len(mine), n)
         mean = values.mean(0)
         low, high = interval(mean, se.error, se.degrees, confidence)
-        shown = {"subject": label, "unit": unit, "metric": fit.metric}
+        shown = {"subject": label, "unit": place[0], "time": place[1], "metric": fit.metric}
         for k, target in enumerate(targets):
+            bounds[label, target] = float(low[k]), float(high[k])
             line = {"value": mean[k], "se": se.error[k], "low": low[k], "high": high[k]}
             found.tables.setdefault("bootstrap", []).append(
                 shown | {"target": target, **_floats(line), "over": over}
@@ -130,15 +146,22 @@ def interval_rows(
             found.tables.setdefault("differences", []).append(
                 shown | {"target": targets[i], "other": targets[j], **_floats(line), "over": over}
             )
+    return bounds
 
 
-def _over(fit: RsaFit, judged: Mapping[str, Sequence[Judged]], found: Evaluated) -> str:
+def _over(
+    fit: RsaFit, judged: Mapping[str, Sequence[Judged]], found: Evaluated, *, n_times: int
+) -> str:
     """Return what is drawn: what was asked for, as far as the data and the comparison allow."""
     over, why = fit.bootstrap.over, ""
     stimuli, subjects = fit.comparison in WEIGHTED, len(judged) > 1
     if over == "auto":
         n_pairs = max(len(one.brain) for sets in judged.values() for one in sets)
-        if stimuli and n_pairs > MAX_PAIRS:
+        if stimuli and n_times > 1 and n_pairs * n_times > MAX_PAIRS_IN_TIME:
+            why = f"stimuli weren't drawn at {n_times} times of {n_pairs:,} pairs (ask for it with "
+            why += "bootstrap: {over: both}); intervals take the stimuli as given"
+            stimuli = False
+        elif stimuli and n_pairs > MAX_PAIRS:
             why = f"stimuli weren't drawn: there are more than {MAX_PAIRS:,} pairs (ask for it "
             why += "with bootstrap: {over: both}); intervals take the stimuli as given"
             stimuli = False

@@ -24,13 +24,15 @@ class Subject:
     stimuli
         Ids.
     brain
-        Region -> float64 (pair,), mean over sessions.
+        Region (at a time) -> float64 (pair,), mean over sessions.
     models
         Layer -> float64 (pair,).
     reweighted
         Region -> layer -> float64 (pair,), NaN for pairs across folds.
     fold
         Fold of each stimulus, for reweighted layers.
+    places
+        Key in ``brain`` -> region and time (s), for patterns at several times.
     """
 
     stimuli: list[str]
@@ -38,6 +40,11 @@ class Subject:
     models: dict[str, Floats]
     reweighted: dict[str, dict[str, Floats]] = field(default_factory=dict)
     fold: NDArray[np.intp] | None = None
+    places: dict[str, tuple[str, float]] = field(default_factory=dict)
+
+    def place(self, unit: str) -> tuple[str, float]:
+        """Return region and time of a key in ``brain``; NaN without times."""
+        return self.places.get(unit, (unit, float("nan")))
 
 
 def read_subject(fit: xr.Dataset) -> Subject:
@@ -50,6 +57,10 @@ def read_subject(fit: xr.Dataset) -> Subject:
     found = Subject(
         stimuli, dict(zip(units, brain.transpose("unit", "pair").values, strict=True)), {}
     )
+    if "time" in fit.coords:
+        regions, times = fit["roi"].values.astype(str), fit["time"].values.astype(float)
+        places = zip(regions.tolist(), times.tolist(), strict=True)
+        found.places = dict(zip(units, places, strict=True))
     if "model" in fit:
         models = fit["model"].transpose("target", "pair").values
         found.models = dict(zip(map(str, fit["target"].values), models, strict=True))

@@ -52,6 +52,10 @@ _HOW = {
     "p": "stimulus labels of the brain's RDM permuted, the same for all layers and subjects",
     "interval": "central interval of that null distribution",
 }
+_HOW_TIMES = (
+    "centre of the window over which patterns are averaged, s from onset; permutations are the "
+    "same for all times"
+)
 _HOW_HELD_OUT = (
     "targets that end in :selected, :weighted or :reweighted learned from other stimuli or "
     "subjects: mean over folds of the comparison of pairs within the test stimuli; their null is "
@@ -79,11 +83,7 @@ def evaluate(
     assert isinstance(fit, RsaFit)  # noqa: S101 - what the stage chose this module by
     text = f"{WORDS[fit.comparison]} of a layer's dissimilarities with a subject's, averaged over "
     text += "sessions; the group row is the mean over subjects"
-    found = Evaluated(how={fit.metric: text, **_HOW})
-    if fit.comparison in UNCENTRED:
-        found.how["chance"] = "mean of the null distribution: a cosine of distances is never 0"
-    if set(fit.models) != {"fixed"}:
-        found.how["held out"] = _HOW_HELD_OUT
+    found = Evaluated(how={fit.metric: text, **_how(fit, scores)})
     subjects = {name: read_subject(one.load()) for name, one in fits.items()}
     shared = share_stimuli(subjects, found.notes)
     for name, one in subjects.items():
@@ -98,23 +98,53 @@ def evaluate(
     corrections = {
         name: Corrections(scores.correction, scores.permutations) for name in [*subjects, GROUP]
     }
+    pending: dict[str, dict[str, _Series]] = {name: {} for name in corrections}
     for unit in track(units, "regions"):
         here = {name: one for name, one in subjects.items() if unit in one.brain}
-        region = _Region(unit, here, fit, scores, shared, seed, corrections)
-        found.rows += region.rows()
+        region = _Region(unit, here, fit, scores, shared, seed, corrections, pending)
+        rows = region.rows()
+        found.rows += rows
         if fit.bootstrap.over != "none":
-            interval_rows(
-                region.judged, unit, fit, scores.confidence, found, shared=shared, seed=seed
-            )
+            known = interval_rows(
+                region.judged, unit, fit, scores.confidence, found,
+                place=region.place, shared=shared, n_units=len(units), seed=seed,
+            )  # fmt: skip
+            for row in rows:
+                row["lower"], row["upper"] = known.get(
+                    (row["subject"], row["target"]), (np.nan, np.nan)
+                )
         if region.chosen:
             found.facts.setdefault("chosen", {})[unit] = region.chosen
-    for family in corrections.values():
+    for name, family in corrections.items():
+        for series in pending[name].values():
+            family.add(series.rows, np.array(series.values), np.stack(series.nulls, axis=1))
         family.finish()
-    if scores.correction != "none":
-        found.how["p_corrected"] = HOW_CORRECTED[scores.correction]
     if scores.ceiling and (not shared or len(subjects) < 2):
         found.notes.append("one subject, or no stimuli in common: there is no noise ceiling")
     return found
+
+
+def _how(fit: RsaFit, scores: Scores) -> dict[str, str]:
+    """Return how values, p-values and intervals are computed, in words."""
+    how = dict(_HOW)
+    if fit.comparison in UNCENTRED:
+        how["chance"] = "mean of the null distribution: a cosine of distances is never 0"
+    if set(fit.models) != {"fixed"}:
+        how["held out"] = _HOW_HELD_OUT
+    if fit.window is not None:
+        how["time"] = _HOW_TIMES
+    if scores.correction != "none":
+        how["p_corrected"] = HOW_CORRECTED[scores.correction]
+    return how
+
+
+@dataclass
+class _Series:
+    """Scores of one subject and target in all regions and at all times."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+    nulls: list[Floats] = field(default_factory=list)
 
 
 class _Set(NamedTuple):
@@ -127,7 +157,7 @@ class _Set(NamedTuple):
 
 @dataclass
 class _Region:
-    """One region of all subjects who have it."""
+    """One region, at one time, of all subjects who have it."""
 
     unit: str
     subjects: Mapping[str, Subject]
@@ -136,8 +166,14 @@ class _Region:
     shared: bool
     seed: int
     corrections: Mapping[str, Corrections]
+    pending: Mapping[str, dict[str, _Series]]
     judged: dict[str, list[Judged]] = field(default_factory=dict)
     chosen: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def place(self) -> tuple[str, float]:
+        """Region and time (s)."""
+        return next(iter(self.subjects.values())).place(self.unit)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of every subject, of the group, and of the noise ceiling."""
@@ -236,7 +272,8 @@ class _Region:
             score_row(
                 subject=GROUP,
                 target=CEILING,
-                unit=self.unit,
+                unit=self.place[0],
+                time=self.place[1],
                 metric=f"noise_ceiling_{bound}",
                 value=level,
                 n=n,
@@ -260,7 +297,8 @@ class _Region:
         row = score_row(
             subject=subject,
             target=target,
-            unit=self.unit,
+            unit=self.place[0],
+            time=self.place[1],
             metric=self.fit.metric,
             value=value,
             chance=chance,
@@ -269,6 +307,11 @@ class _Region:
             n=len(one.brain[self.unit]),
             interval=(float(low), float(high)),
         )
-        if len(null):
+        if len(null) and self.scores.correction == "cluster":  # known when all times are
+            series = self.pending[subject].setdefault(target, _Series())
+            series.rows.append(row)
+            series.values.append(value)
+            series.nulls.append(null)
+        elif len(null):
             self.corrections[subject].add([row], np.array([value]), null[:, None])
         return row

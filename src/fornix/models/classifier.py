@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from fornix.errors import FornixError
+from fornix.models.windows import SLACK, interval, windows
 from fornix.progress import track
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Folds = Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]]
 """(train, test) rows of each fold."""
-
-_SLACK = 0.01
-"""Part of the sampling interval by which times may be off through rounding."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ def contrast_views(
         If the epochs don't reach the baseline interval.
     """
     first, last = section.baseline or (times[0], 0.0)
-    slack = _SLACK * _interval(times)
+    slack = SLACK * interval(times)
     reference = (times >= first - slack) & (times <= last + slack)
     if not reference.any():
         problem = f"no sample lies in the baseline interval, {first} to {last} s; epochs run from "
@@ -136,41 +134,6 @@ def contrast_views(
         pairs -= pairs.mean(1, keepdims=True)
         views.append(View("all", centre, pairs.reshape(2 * len(epochs), -1)))
     return views
-
-
-def windows(
-    times: Floats, length: float, step: float | None
-) -> list[tuple[float, float, float, NDArray[np.bool_]]]:
-    """Return (centre, start, stop, samples inside) of windows that lie within the epoch.
-
-    One of them starts at onset; a window holds its start and not its stop.
-
-    Raises
-    ------
-    FornixError
-        If the epoch is shorter than a window, or a window shorter than a sample.
-    """
-    step = step or length / 2
-    dt = _interval(times)
-    slack = _SLACK * dt
-    low = int(np.ceil((times[0] - slack) / step))
-    high = int(np.floor((times[-1] + dt + slack - length) / step))
-    spans = []
-    for k in range(low, high + 1):
-        start, stop = k * step, k * step + length
-        inside = (times >= start - slack) & (times < stop - slack)
-        if inside.any():
-            spans.append((round((start + stop) / 2, 6), start, stop, inside))
-    if not spans:
-        problem = f"no window of {length} s fits an epoch of {times[0]:.3f} to {times[-1]:.3f} s "
-        problem += f"with a sample every {dt:.4f} s"
-        mend = "give a window between the sampling interval and the epoch's length"
-        raise FornixError(problem, where="fits.<name>.window", mend=mend)
-    return spans
-
-
-def _interval(times: Floats) -> float:
-    return float(np.median(np.diff(times))) if len(times) > 1 else 1.0
 
 
 @dataclass

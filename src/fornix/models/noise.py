@@ -86,9 +86,10 @@ def whitener(rest: NDArray[Any], degrees: int, *, where: str) -> Floats:
     Parameters
     ----------
     rest
-        Residuals, (trial, channel).
+        Residuals, (trial, channel), or (time, trial, channel): the covariance is then the mean of
+        those of all times, as Guggenmos et al. recommend.
     degrees
-        Their degrees of freedom.
+        Their degrees of freedom, at each time.
     where
         Region and subject, for the message of an error.
 
@@ -101,12 +102,14 @@ def whitener(rest: NDArray[Any], degrees: int, *, where: str) -> Floats:
     FornixError
         If the covariance is singular in spite of the shrinkage: channels without any noise.
     """
-    covariance = ledoit_wolf(rest, assume_centered=True)[0] * (len(rest) / degrees)
+    times = rest if rest.ndim == 3 else rest[None]
+    each = [ledoit_wolf(one, assume_centered=True)[0] for one in times]
+    covariance = np.mean(each, axis=0) * (times.shape[1] / degrees)
     values, vectors = np.linalg.eigh(covariance)
     if values[0] <= 1e-12 * max(values[-1], np.finfo(np.float64).tiny):
-        silent = int((np.abs(rest).max(0) == 0).sum())
+        silent = int((np.abs(times).max((0, 1)) == 0).sum())
         problem = "the covariance of the noise is singular"
-        problem += f": {silent} of {rest.shape[1]} channels don't vary" if silent else ""
+        problem += f": {silent} of {times.shape[2]} channels don't vary" if silent else ""
         mend = "leave out channels that don't vary, or set noise: none"
         raise FornixError(problem, where=where, mend=mend)
     return np.asarray((vectors / np.sqrt(values)) @ vectors.T)

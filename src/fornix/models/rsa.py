@@ -117,7 +117,7 @@ def noise_whitener(
     Parameters
     ----------
     responses
-        Single trials, (trial, unit).
+        Single trials, (trial, unit), or (time, trial, unit): one whitener for all times.
     stimuli, runs, sessions
         Of each trial. The noise is what differs between the trials of one stimulus, within a run
         where stimuli are repeated in runs, else within a session, else altogether.
@@ -125,8 +125,9 @@ def noise_whitener(
         Region and subject, for the message of an error.
     """
     sets = noise_sets(stimuli, runs, sessions)
-    rest, degrees = residuals(responses, stimuli, sets, where=where)
-    return whitener(rest, degrees, where=where)
+    times = responses if responses.ndim == 3 else responses[None]
+    found = [residuals(one, stimuli, sets, where=where) for one in times]
+    return whitener(np.stack([rest for rest, _ in found]), found[0][1], where=where)
 
 
 def patterns_are_flat(rdm: Floats, *, where: str) -> None:

@@ -16,9 +16,10 @@ from fornix.study.features.huggingface import trained_by
 from fornix.study.features.union import Features
 from fornix.study.fits.base import BrainFitSection
 from fornix.study.fits.pretraining import PretrainingSection
+from fornix.study.fits.rsa import RsaFit
 from fornix.study.fits.union import BrainFit, Fit, PretrainingFit
 from fornix.study.report import Report
-from fornix.study.responses import RdmResponses, Responses
+from fornix.study.responses import EpochsSection, RdmResponses, Responses
 from fornix.study.scores import Scores
 
 
@@ -114,6 +115,22 @@ class Study(Section):
                     raise UnknownNameError(msg, ("fits", name, "features", i))
             if (places := getattr(fit, "places", None)) is not None:
                 _known("features", places, self.features, "fits", name, "places")
+        return self
+
+    @model_validator(mode="after")
+    def _patterns_are_there(self) -> Study:
+        for name, fit in self.fits.items():
+            if not isinstance(fit, RsaFit) or fit.window is None:
+                continue
+            responses = self.responses[fit.responses]
+            if not isinstance(responses, EpochsSection):
+                msg = f"window slides over epochs, and '{fit.responses}' (kind: {responses.kind}) "
+                msg += "have no times; leave window out, or name responses of kind eeg or meg"
+                raise UnknownNameError(msg, ("fits", name, "window"))
+            if fit.window > (length := responses.tmax - responses.tmin):
+                msg = f"a window of {fit.window:g} s is longer than the epochs of "
+                msg += f"'{fit.responses}' ({length:g} s); give a shorter one"
+                raise UnknownNameError(msg, ("fits", name, "window"))
         return self
 
     def _model_is_trained(self, name: str) -> None:

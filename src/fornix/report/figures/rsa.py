@@ -10,6 +10,7 @@ from scipy.spatial.distance import squareform
 from scipy.stats import rankdata
 
 from fornix.evaluation.table import ALL, GROUP
+from fornix.report.figures import times
 from fornix.report.figures.canvas import (
     GREY,
     INK,
@@ -46,6 +47,13 @@ def draw(material: Material, fit: str, control: str | None) -> list[Picture]:
     rows = material.rows(fit, material.metric(fit))
     if rows.empty:
         return []
+    if material.in_time(fit):
+        name = metric_name(material.metric(fit))
+        about = times.About(
+            "Time course of similarity", name, f"{name} of models' dissimilarities with the brain's"
+        )
+        units = list(dict.fromkeys(rows["unit"]))[:MAX_UNITS]
+        return [times.draw(material, rows, control, units, about)]
     bars = _bars(material, fit, rows, control)
     fixed = rows[~rows["target"].str.endswith(LEARNED)]
     if fixed.empty:

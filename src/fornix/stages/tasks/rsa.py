@@ -36,7 +36,7 @@ def fit(section: RsaFit, job: Job) -> Fitted:
             "distances, which they may not be"
         )
     patterns = "squared_euclidean" if section.compares_patterns else None
-    brain = brain_rdms(section, job, patterns)
+    brain = brain_rdms(section, job, patterns, window=section.window, step=section.step)
     features = features_of_stimuli(job.features, brain.stimuli)
     features = {name: values.reshape(len(values), -1) for name, values in features.items()}
     if section.shuffle:

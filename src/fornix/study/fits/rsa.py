@@ -116,6 +116,10 @@ class RsaFit(BrainDistance, BrainFitSection):
 
     ``cka`` and ``procrustes`` compare patterns themselves, up to rotation and scale; they need no
     distance, and take the squared euclidean one, which holds all of the patterns' geometry.
+
+    With ``window``, a score for each position of a sliding window over the epoch: patterns over
+    the channels, averaged over the window's samples. Without it, one score of the whole epoch,
+    channels and times in one pattern.
     """
 
     task: ClassVar[str] = "rsa"
@@ -151,6 +155,14 @@ class RsaFit(BrainDistance, BrainFitSection):
     bootstrap: RsaBootstrap = Field(
         default_factory=RsaBootstrap, description="confidence intervals, comparisons of models"
     )
+    window: float | None = Field(
+        None,
+        gt=0,
+        description="epochs: length of the sliding window, s; that of one sample: every time",
+    )
+    step: float | None = Field(
+        None, gt=0, description="epochs: its step, s; default half the window, or one sample"
+    )
     shuffle: bool = Field(False, description="control: permute the stimuli of the features")
 
     @property
@@ -162,6 +174,13 @@ class RsaFit(BrainDistance, BrainFitSection):
     def compares_patterns(self) -> bool:
         """Whether patterns are compared, whatever the distances."""
         return self.comparison in ("cka", "procrustes")
+
+    @model_validator(mode="after")
+    def _step_has_a_window(self) -> Self:
+        if self.step is not None and self.window is None:
+            msg = "step is that of a sliding window: give window too"
+            raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _comparison_fits(self) -> Self:
@@ -187,13 +206,17 @@ class RsaFit(BrainDistance, BrainFitSection):
         control = " Control: stimuli were shuffled." if self.shuffle else ""
         if self.compares_patterns:
             how = {"cka": "linear CKA", "procrustes": "Procrustes similarity"}[self.comparison]
-            return f"{how} of {joined(self.features)} with {self.responses}.{control}"
+            times = self._describe_times()
+            return f"{how} of {joined(self.features)} with {self.responses}{times}.{control}"
         transform = f", {self.transform.describe()}" if self.transform else ""
         return (
             f"representational similarity ({self.metric.replace('_', ' ')}): {self.distance} "
             f"distances of {joined(self.features)} against {self.describe_distance()}"
-            f"{self.responses}{transform}{self._describe_models()}.{control}"
+            f"{self.responses}{self._describe_times()}{transform}{self._describe_models()}.{control}"
         )
+
+    def _describe_times(self) -> str:
+        return "" if self.window is None else f" in windows of {self.window:g} s"
 
     def _describe_models(self) -> str:
         words = {
