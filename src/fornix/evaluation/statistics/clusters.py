@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import sparse, stats
+from scipy.sparse.csgraph import connected_components
 
 from fornix.evaluation.metrics import Floats
 from fornix.evaluation.permutation import p_value
@@ -88,9 +89,10 @@ def cluster_p(
     null: NDArray[Any],
     *,
     begins: NDArray[np.bool_] | None = None,
+    adjacency: Any = None,
     forming: float = FORMING,
 ) -> Floats:
-    """Return p of the cluster that each time belongs to, from a null that permutations gave.
+    """Return p of the cluster that each time or place belongs to, from a null of permutations.
 
     MNE permutes signs or groups by itself; a score of one subject has a null of permuted stimuli,
     the same for all times. Scores are studentised by it, and clusters are the same as MNE's:
@@ -105,6 +107,9 @@ def cluster_p(
     begins
         Where a new series begins (another region's times), bool (time,): clusters don't reach
         across, and p is corrected for all series.
+    adjacency
+        None: neighbours in order, as times are. A sparse matrix (place, place) for maps; those of
+        :mod:`fornix.evaluation.adjacency`.
     forming
         One-sided p of a single time, by the normal distribution, from which it can belong to a
         cluster.
@@ -118,10 +123,31 @@ def cluster_p(
         return np.full(observed.shape, np.nan)
     threshold = float(stats.norm.isf(forming))
     t, draws = studentised(observed, null)
-    sizes = _sizes(np.vstack([t, draws]), threshold, begins)
-    of_time, largest = sizes[0], sizes[1:].max(1)
+    if adjacency is None:
+        sizes = _sizes(np.vstack([t, draws]), threshold, begins)
+        of_time, largest = sizes[0], sizes[1:].max(1)
+    else:
+        of_time = _sizes_on(t, threshold, adjacency)
+        largest = np.array([_sizes_on(draw, threshold, adjacency).max() for draw in draws])
     p = p_value(largest[:, None], of_time)
     return np.where(of_time > 0, p, 1.0)
+
+
+def _sizes_on(t: Floats, threshold: float, adjacency: Any) -> Floats:
+    """Return, at every place, the summed t of the cluster there; 0 outside."""
+    above = np.flatnonzero(t > threshold)
+    found = np.zeros(len(t))
+    if len(above):
+        place = np.full(len(t), -1)
+        place[above] = np.arange(len(above))
+        first, second = place[adjacency.row], place[adjacency.col]
+        both = (first >= 0) & (second >= 0)
+        ones = np.ones(int(both.sum()))
+        shape = (len(above), len(above))
+        edges = sparse.coo_array((ones, (first[both], second[both])), shape=shape)
+        labels = connected_components(edges, directed=False)[1]
+        found[above] = np.bincount(labels, weights=t[above])[labels]
+    return found
 
 
 def _sizes(t: Floats, threshold: float, begins: NDArray[np.bool_] | None) -> Floats:
