@@ -221,6 +221,15 @@ def test_a_window_needs_epochs_that_are_longer(small, complaint):
     assert "a window of 0.05 s is longer than the epochs of 'betas' (0.04 s)" in message
 
 
+def test_a_searchlight_needs_voxels(small, complaint):
+    light = "  light: {kind: searchlight, responses: betas, features: [gabor]}\n"
+    fmri = "betas: {kind: fmri, dataset: data}"
+    message = complaint((small + light).replace(fmri, EPOCHS))
+    assert "small.yaml:10: fits.light.responses: a searchlight needs voxels" in message
+    volumes = "betas: {kind: fmri, dataset: data, samples: {method: volumes}}"
+    assert "of blocks or trials" in complaint((small + light).replace(fmri, volumes))
+
+
 @pytest.mark.parametrize("value", ["null", "[seed]", "5"])
 def test_a_variant_that_is_no_mapping_is_refused(small, complaint, value):
     message = complaint(f"{small}variants: {{fast: {value}}}\n", "fast")

@@ -17,6 +17,7 @@ from fornix.study.features.huggingface import trained_by
 from fornix.study.fits.classifier import ClassifierFit
 from fornix.study.fits.encoding import EncodingSection
 from fornix.study.fits.rsa import BrainDistance
+from fornix.study.fits.searchlight import SearchlightFit
 from fornix.study.responses import RdmResponses
 
 if TYPE_CHECKING:
@@ -124,7 +125,8 @@ def _check_responses(graph: Graph, name: str, index: Index) -> Iterator[str]:
     entities = recordings.set_index("recording")[["subject", "session", "run"]]
     samples = events.join(entities, on="recording")
     for key, fit in fits.items():
-        if not isinstance(fit, BrainDistance):  # these hold nothing out of the samples
+        # These hold nothing out of the samples.
+        if not isinstance(fit, BrainDistance | SearchlightFit):
             _check_folds(fit, samples, graph.study.seed, f"fits.{key}")
             yield f"fits.{key}: folds can be made in every subject"
 

@@ -12,7 +12,15 @@ from markupsafe import Markup
 import fornix
 from fornix.evaluation.claims import SUPPORTED
 from fornix.report import analyses, dag, data, history, methods, pretraining, tables, words
-from fornix.report.figures import decoding, encoding, identification, layers, rsa, trajectories
+from fornix.report.figures import (
+    decoding,
+    encoding,
+    identification,
+    layers,
+    rsa,
+    searchlight,
+    trajectories,
+)
 from fornix.report.figures.canvas import Picture, filed
 from fornix.report.headlines import headlines
 from fornix.report.material import Material
@@ -141,6 +149,8 @@ def _figures(material: Material, name: str, control: str | None) -> list[Picture
         return [*trajectories.draw(material, name), *layers.draw(material, name), *found]
     if task == "decoding":
         return decoding.draw(material, name, control)
+    if task == "searchlight":
+        return searchlight.draw(material, name) if material.study.report.maps else []
     if task == "identification":
         return identification.draw(material, name, control)
     return rsa.draw(material, name, control)

@@ -175,6 +175,7 @@ def _why_missing(material: Material, fit: str, rows: pd.DataFrame) -> list[str]:
             "decoding": "decoding has no noise ceiling",
             "encoding": "a noise ceiling needs stimuli that were shown more than once",
             "identification": "identification has no noise ceiling",
+            "searchlight": "a searchlight has no noise ceiling",
             "rsa": "a noise ceiling needs two or more subjects who saw the same stimuli",
         }[material.study.brain_fits[fit].task]
         why = why if material.study.scores.ceiling else "ceilings are switched off in the study"

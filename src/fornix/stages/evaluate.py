@@ -23,6 +23,7 @@ PARTS = {
     "encoding": "predictions",
     "decoding": "predictions",
     "rsa": "rdms",
+    "searchlight": "patterns",
     "identification": "rdms",
 }
 """Part of the fit's artifact that each task is judged on."""

@@ -17,9 +17,10 @@ from fornix.study.features.union import Features
 from fornix.study.fits.base import BrainFitSection
 from fornix.study.fits.pretraining import PretrainingSection
 from fornix.study.fits.rsa import RsaFit
+from fornix.study.fits.searchlight import SearchlightFit
 from fornix.study.fits.union import BrainFit, Fit, PretrainingFit
 from fornix.study.report import Report
-from fornix.study.responses import EpochsSection, RdmResponses, Responses
+from fornix.study.responses import EpochsSection, FmriResponses, RdmResponses, Responses
 from fornix.study.scores import Scores
 
 
@@ -120,6 +121,12 @@ class Study(Section):
     @model_validator(mode="after")
     def _patterns_are_there(self) -> Study:
         for name, fit in self.fits.items():
+            if isinstance(fit, SearchlightFit):
+                responses = self.responses[fit.responses]
+                if not isinstance(responses, FmriResponses) or responses.continuous:
+                    msg = "a searchlight needs voxels, and samples that each show a stimulus: name "
+                    msg += f"responses of kind fmri, of blocks or trials ('{fit.responses}' aren't)"
+                    raise UnknownNameError(msg, ("fits", name, "responses"))
             if not isinstance(fit, RsaFit) or fit.window is None:
                 continue
             responses = self.responses[fit.responses]

@@ -23,17 +23,25 @@ N_CUTS = 7
 VIEWS = (("left", "lateral"), ("left", "medial"), ("right", "medial"), ("right", "lateral"))
 
 
-def draw(table: pd.DataFrame) -> list[Picture]:
+def draw(
+    table: pd.DataFrame,
+    unit: str = "Pearson's r",
+    what: str = "of each voxel by the best layer of its region",
+) -> list[Picture]:
     """Return a glass brain, slices on a template, the surface; none outside standard space.
 
     Parameters
     ----------
     table
         From :func:`fornix.report.figures.maps.voxels`; subjects are averaged.
+    unit
+        The score's name.
+    what
+        What it is the score of, for the caption.
     """
     if not maps.has_places(table) or not table.attrs.get("space", "").startswith(STANDARD):
         return []
-    means = table.groupby(maps.PLACE, as_index=False)["value"].mean()
+    means = table.groupby(maps.PLACE, as_index=False)["value"].mean().dropna()
     volume = np.zeros(table.attrs["shape"], dtype=np.float32)
     volume[means["i"], means["j"], means["k"]] = means["value"]
     known = np.zeros(table.attrs["shape"], dtype=np.uint8)
@@ -43,11 +51,13 @@ def draw(table: pd.DataFrame) -> list[Picture]:
     limit = max(0.05, float(np.nanpercentile(np.abs(means["value"]), 99)))
     n = table["subject"].nunique()
     who = f"mean over {n} subjects" if n > 1 else f"sub-{table['subject'].iloc[0]}"
-    glass, template = _glass(image, limit, who, table), _template(image, limit, who)
-    return [glass, template, _surface(image, mask, limit, who)]
+    template = _template(image, limit, who, unit)
+    space = str(table.attrs["space"])
+    glass = _glass(image, limit, f"{unit} {what}, {who}", unit, space=space)
+    return [glass, template, _surface(image, mask, limit, who, unit=unit)]
 
 
-def _glass(image: Any, limit: float, who: str, table: pd.DataFrame) -> Picture:
+def _glass(image: Any, limit: float, about: str, unit: str, *, space: str) -> Picture:
     from nilearn.plotting import plot_glass_brain  # only here: it takes seconds to import
 
     figure = plt.figure(figsize=(WIDTH, 2.7))
@@ -55,13 +65,12 @@ def _glass(image: Any, limit: float, who: str, table: pd.DataFrame) -> Picture:
         image, figure=figure, axes=(0.0, 0.0, 0.9, 1.0), display_mode="lyrz", plot_abs=False,
         cmap="RdBu_r", vmin=-limit, vmax=limit, colorbar=False, black_bg=False,
     )  # fmt: skip
-    _bar(figure, limit)
-    caption = f"Pearson's r of each voxel by the best layer of its region, {who}: the strongest "
-    caption += f"value along the line of sight, in {table.attrs['space']}."
+    _bar(figure, limit, unit)
+    caption = f"{about}: the strongest value along the line of sight, in {space}."
     return picture(figure, "Glass brain", caption, vector=False)
 
 
-def _template(image: Any, limit: float, who: str) -> Picture:
+def _template(image: Any, limit: float, who: str, unit: str) -> Picture:
     from nilearn.plotting import plot_stat_map
 
     figure = plt.figure(figsize=(WIDTH, 1.9))
@@ -70,13 +79,13 @@ def _template(image: Any, limit: float, who: str) -> Picture:
         cmap="RdBu_r", vmin=-limit, vmax=limit, threshold=FAINT * limit, colorbar=False,
         black_bg=False, resampling_interpolation="nearest",
     )  # fmt: skip
-    _bar(figure, limit)
+    _bar(figure, limit, unit)
     caption = f"Axial slices on the MNI152 template, {who}; numbers: z in mm. No colour: no voxel "
-    caption += f"was scored, or r is within {FAINT * limit:.2f} of 0."
+    caption += f"was scored, or the score is within {FAINT * limit:.2f} of 0."
     return picture(figure, "Slices on the template", caption, vector=False)
 
 
-def _surface(image: Any, mask: Any, limit: float, who: str) -> Picture:
+def _surface(image: Any, mask: Any, limit: float, who: str, *, unit: str) -> Picture:
     from nilearn.datasets import load_fsaverage, load_fsaverage_data
     from nilearn.plotting import plot_surf_stat_map
     from nilearn.surface import vol_to_surf
@@ -98,17 +107,17 @@ def _surface(image: Any, mask: Any, limit: float, who: str) -> Picture:
             engine="matplotlib", axes=axis, figure=figure,
         )  # fmt: skip
         axis.set_title(f"{side}, {view}", fontsize=8.5)
-    colour_bar(figure, _scale(limit), list(axes), "Pearson's r", shrink=0.8)
+    colour_bar(figure, _scale(limit), list(axes), unit, shrink=0.8)
     caption = f"The same on the inflated surface of {MESH}, {who}: sampled between the white and "
     caption += "the pial surface of the average brain. Grey, with sulci dark: no voxel was scored, "
-    caption += f"or r is within {FAINT * limit:.2f} of 0."
+    caption += f"or the score is within {FAINT * limit:.2f} of 0."
     return picture(figure, "Inflated surface", caption, vector=False)
 
 
-def _bar(figure: Any, limit: float) -> None:
+def _bar(figure: Any, limit: float, unit: str) -> None:
     """Draw the scale beside what nilearn has laid out."""
     place = figure.add_axes((0.925, 0.15, 0.01, 0.7))
-    bar = figure.colorbar(_scale(limit), cax=place, label="Pearson's r")
+    bar = figure.colorbar(_scale(limit), cax=place, label=unit)
     bar.outline.set_visible(False)
 
 

@@ -31,7 +31,9 @@ MAX_SIDE_BY_SIDE = 4
 PLACE = ["i", "j", "k"]
 
 
-def voxels(material: Material, fit: str, best: Mapping[str, str]) -> pd.DataFrame:
+def voxels(
+    material: Material, fit: str, best: Mapping[str, str], metric: str = "pearson_r"
+) -> pd.DataFrame:
     """Return one row a unit: subject, roi, value by its region's best target, ceiling, place.
 
     Parameters
@@ -39,9 +41,12 @@ def voxels(material: Material, fit: str, best: Mapping[str, str]) -> pd.DataFram
     material
         The study.
     fit
-        An encoding fit.
+        A fit with maps.
     best
         Region -> target. Units of other regions are left out.
+    metric
+        Of the values. ``ceiling`` and ``p`` (corrected, where
+        that was asked for) are there if the maps have them.
 
     Returns
     -------
@@ -60,8 +65,11 @@ def voxels(material: Material, fit: str, best: Mapping[str, str]) -> pd.DataFram
         targets, roi = words(data["target"]), np.array(words(data["roi"]), dtype=object)
         which = np.array([targets.index(best[r]) if best.get(r) in targets else -1 for r in roi])
         rows = np.flatnonzero(which >= 0)
-        values = {"value": data["pearson_r"].values[which[rows], rows]}
-        values["ceiling"] = data["ceiling"].values[rows]
+        values = {"value": data[metric].values[which[rows], rows]}
+        if "ceiling" in data:
+            values["ceiling"] = data["ceiling"].values[rows]
+        if p := next((name for name in ("p_corrected", "p") if name in data), None):
+            values["p"] = data[p].values[which[rows], rows]
         if set(PLACE) <= set(data.coords) and "volume_shape" in data.attrs:
             values |= {axis: data[axis].values[rows] for axis in PLACE}
         table = pd.DataFrame({"subject": subject, "roi": roi[rows], **values})
@@ -88,8 +96,8 @@ def listed(value: Any) -> list[Any]:
     return list(json.loads(value)) if isinstance(value, str) else np.asarray(value).tolist()
 
 
-def slices(table: pd.DataFrame, what: str) -> list[Picture]:
-    """Return axial slices of r, a row a subject: left is left, front is up.
+def slices(table: pd.DataFrame, what: str, unit: str = "Pearson's r") -> list[Picture]:
+    """Return axial slices of scores, a row a subject: left is left, front is up.
 
     Parameters
     ----------
@@ -97,6 +105,8 @@ def slices(table: pd.DataFrame, what: str) -> list[Picture]:
         From :func:`voxels`.
     what
         What is shown, for the caption.
+    unit
+        The score's name.
     """
     if not has_places(table):
         return []
@@ -106,7 +116,7 @@ def slices(table: pd.DataFrame, what: str) -> list[Picture]:
     more = table["subject"].nunique() - len(subjects)
     caption += f" The first {len(subjects)} subjects; {more} more aren't drawn." if more else ""
     attrs = {str(name): value for name, value in table.attrs.items()}
-    figure = mosaic(rows, attrs, "Pearson's r", least=0.05)
+    figure = mosaic(rows, attrs, unit, least=0.05)
     return [picture(figure, "Brain slices", caption)]
 
 

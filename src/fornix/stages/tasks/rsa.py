@@ -9,15 +9,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from fornix.errors import FornixError
 from fornix.evaluation.stimulus_folds import stimulus_folds
 from fornix.models.reweighting import MAX_FEATURES, held_out_rdm
 from fornix.progress import track
 from fornix.seeds import generator
 from fornix.stages.tasks.brain_rdms import BrainRdms, brain_rdms
 from fornix.stages.tasks.job import Fitted, Job
+from fornix.stages.tasks.model_rdms import layers_of_stimuli, model_rdms
 from fornix.study.fits.rsa import RsaFit
-from fornix.training.designs import features_of_stimuli
 
 
 def fit(section: RsaFit, job: Job) -> Fitted:
@@ -37,24 +36,7 @@ def fit(section: RsaFit, job: Job) -> Fitted:
         )
     patterns = "squared_euclidean" if section.compares_patterns else None
     brain = brain_rdms(section, job, patterns, window=section.window, step=section.step)
-    features = features_of_stimuli(job.features, brain.stimuli)
-    features = {name: values.reshape(len(values), -1) for name, values in features.items()}
-    if section.shuffle:
-        source = job.shuffler().permutation(len(brain.stimuli))
-        features = {name: values[source] for name, values in features.items()}
-    models = {}
-    for name, values in features.items():
-        rdm = job.model.model_rdm(values, patterns or section.distance)
-        if np.isnan(rdm).any():
-            job.notes.append(
-                f"{name} is left out: for some stimuli its features are all equal, and a "
-                "correlation distance isn't defined (set distance: euclidean)"
-            )
-            continue
-        models[name] = rdm
-    if not models:
-        problem = "no layer has a defined dissimilarity for every pair of stimuli"
-        raise FornixError(problem, where=job.where, mend="set distance: euclidean")
+    models = model_rdms(section, job, brain.stimuli, patterns)
     dataset = xr.Dataset(
         {
             "brain": (("unit", "session", "pair"), brain.rdms.astype(np.float32)),
@@ -64,6 +46,7 @@ def fit(section: RsaFit, job: Job) -> Fitted:
         attrs={"n_stimuli": len(brain.stimuli)},
     )
     if "reweighted" in section.models:
+        features = layers_of_stimuli(section, job, brain.stimuli)
         dataset = dataset.assign(_reweighted(section, job, brain, features))
     return Fitted("rdms", dataset, "pair", brain.facts())
 

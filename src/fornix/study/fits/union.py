@@ -16,6 +16,7 @@ from fornix.study.fits.identification import IdentificationFit
 from fornix.study.fits.pls import PlsFit
 from fornix.study.fits.ridge import RidgeFit
 from fornix.study.fits.rsa import RsaFit
+from fornix.study.fits.searchlight import SearchlightFit
 from fornix.study.fits.shared_trunk import SharedTrunkFit
 from fornix.study.fits.stacked import StackedFit
 from fornix.study.fits.transformer_encoder import TransformerEncoderFit
@@ -32,6 +33,7 @@ BrainFit = (
     | BackboneFit
     | ClassifierFit
     | RsaFit
+    | SearchlightFit
     | IdentificationFit
 )
 """Join responses with something, and are scored."""
