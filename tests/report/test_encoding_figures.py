@@ -159,6 +159,24 @@ def test_a_topography_is_highest_at_its_sensor(on_the_head):
     plt.close(figure)
 
 
+def test_sensors_above_chance_are_marked(on_the_head, monkeypatch):
+    rows = on_the_head.rows("encoding", "pearson_r")
+    assert "Dots" not in sensors.draw(on_the_head, "encoding", rows)[0].caption
+    scores = on_the_head.artifact("scores/encoding")
+    group = scores.dataset("maps-01").load()
+    p = np.where((group["channel"].values == "S9") & (group["time"].values == 0.1), 0.01, 0.5)
+    group = group.assign(p_corrected=(("target", "unit"), p[None]))
+    drawn = []
+    monkeypatch.setattr(type(scores), "dataset", lambda *_: group)
+    monkeypatch.setitem(scores.manifest["parts"], "maps-group.zarr", {})
+    monkeypatch.setattr(sensors, "_topography", lambda *given: drawn.append(given[1:]))
+    monkeypatch.setattr(sensors, "colour_bar", lambda *_, **__: None)
+    (picture,) = sensors.draw(on_the_head, "encoding", rows)
+    assert "Dots: p < 0.05 over subjects" in picture.caption
+    marked = {(one["time"].iloc[0], *one["channel"][mask]) for one, _, mask in drawn}
+    assert marked == {(0.0,), (0.1, "S9")}
+
+
 def test_the_sphere_of_sensors_is_found():
     random = np.random.default_rng(0)
     points = random.standard_normal((32, 3))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fornix.report.figures import searchlight
+from fornix.report.figures import maps, searchlight
 
 
 def study_of(space, *, corrected=True):
@@ -49,6 +49,20 @@ def test_the_best_layer_is_on_slices_and_in_standard_space_through_glass():
     assert "content/b in the sphere around each voxel; p < 0.05" in pictures[0].caption
     assert "corrected (max) at 25.2% of the voxels" in pictures[0].caption
     assert "Spearman's \N{GREEK SMALL LETTER RHO} of content/b" in pictures[1].caption
+
+
+def test_the_group_is_shown_where_it_is_above_chance():
+    study = study_of("")
+    whole = study.artifact("").dataset("").assign_attrs(n_subjects=8)
+    parts = {"parts": ["maps-01.zarr", "maps-group.zarr"]}
+    artifact = SimpleNamespace(manifest=parts, dataset=lambda _: whole)
+    pictures = searchlight.draw(
+        SimpleNamespace(**{**vars(study), "artifact": lambda _: artifact}), "light"
+    )
+    assert [one.title for one in pictures] == ["Brain slices", "Voxels above chance"]
+    caption = pictures[1].caption
+    assert "content/b, mean over 8 subjects, where p < 0.05 (max): 27 of 108 voxels" in caption
+    assert maps.above_chance(study, "light", "content/b", "r") == []
 
 
 @pytest.mark.parametrize("space", ["", "T1w"])

@@ -133,6 +133,7 @@ class _Subject:
         self.orders = np.argsort(rng.random((self.scores.permutations, n)), axis=1)
         shape = (len(self.targets), len(self.kept))
         self.value, self.p, self.corrected = (np.full(shape, np.nan) for _ in range(3))
+        self.chance = np.full(shape, np.nan)
         self._compare()
 
     @property
@@ -158,6 +159,8 @@ class _Subject:
             for t, null in enumerate(self._null(brain)):
                 value = self.value[t, spheres]
                 self.p[t, spheres] = p_value(null, value)
+                if self.section.comparison in UNCENTRED and len(null):
+                    self.chance[t, spheres] = null.mean(0)
                 if whole:
                     nulls[t][:, spheres] = null
                 elif self.scores.correction == "max":
@@ -266,6 +269,8 @@ class _Subject:
         }
         if self.scores.permutations:
             variables["p"] = (("target", "unit"), self.p.astype(np.float32))
+        if self.section.comparison in UNCENTRED:
+            variables["chance"] = (("target", "unit"), self.chance.astype(np.float32))
         if self.scores.correction != "none":
             variables["p_corrected"] = (("target", "unit"), self.corrected.astype(np.float32))
         return xr.Dataset(

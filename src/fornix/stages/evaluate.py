@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from fornix.evaluation import over_subjects
+from fornix.evaluation import over_maps, over_subjects
 from fornix.evaluation.corrections import correct_false_discoveries, note_uncorrected
 from fornix.evaluation.table import interval_table, score_table
 from fornix.store.artifact import Artifact, Recipe, Target, adopt, create, open_artifact
@@ -49,7 +49,8 @@ def run(
         the noise ceiling of an encoding fit only.
     target
         The artifact to make: ``scores.parquet``, ``intervals.parquet``, ``details.json``,
-        ``maps-<subject>.zarr`` of an encoding fit, and ``bootstrap.parquet`` and
+        ``maps-<subject>.zarr`` of an encoding fit or a searchlight (with ``scores.maps``
+        ``maps-group.zarr`` and ``units.parquet`` too), and ``bootstrap.parquet`` and
         ``differences.parquet`` of an RSA fit. The column ``fit`` is the name before the
         digest in the artifact's folder, ``<fit>-<digest>``; ``study`` is left to the report.
     resources
@@ -106,6 +107,13 @@ def run(
             draft.write_table(name, table)
         for name, maps in found.maps.items():
             draft.write_dataset(f"maps-{name}", maps, along="unit")
+        group = over_maps.group_map(found.maps, section.scores, found.notes, seed=seed)
+        if group is not None:
+            draft.write_dataset("maps-group", group, along="unit")
+            units = over_maps.unit_table(group)
+            units.insert(0, "fit", fit_name)
+            draft.write_table("units", units)
+            found.how["maps-group"] = group.attrs["how"]
         details = {"how": found.how, "notes": found.notes, **found.facts}
         details |= {"permutations": section.scores.permutations, "subjects": list(fits)}
         draft.write_json("details.json", details)

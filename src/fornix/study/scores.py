@@ -29,7 +29,7 @@ Correction = Literal["none", "fdr", "max", "cluster"]
 - ``fdr``: Benjamini and Hochberg's false discovery rate
 - ``max``: the largest score of each permutation (family-wise error)
 - ``cluster``: clusters of neighbouring times, for all times and regions of a target; ``max`` where
-  there are no times
+  there are no times. In maps: clusters of voxels, or of sensors and times
 """
 
 
@@ -66,6 +66,11 @@ class Scores(Section):
     group: bool = Field(
         True, description="from six subjects on, rows of their mean, tested by flips of its signs"
     )
+    maps: bool = Field(
+        False,
+        description="encoding and searchlights, from six subjects on: every voxel in a space that "
+        "they share, or every sensor and time, tested over subjects, with `correction`",
+    )
     compare: list[tuple[Glob, Glob]] = Field(
         [], description="encoding: pairs of targets, [better, than]; patterns may match several"
     )
@@ -95,6 +100,9 @@ class Scores(Section):
     def _makes_sense(self) -> Self:
         if self.correction != "none" and not self.permutations:
             msg = f"correction: {self.correction} corrects p-values, and permutations: 0 gives none"
+            raise ValueError(msg)
+        if self.maps and not self.permutations:
+            msg = "maps are tested by flips of signs, and permutations: 0 draws none"
             raise ValueError(msg)
         if twice := [name for name, n in Counter(list(self.hierarchy)).items() if n > 1]:
             msg = f"hierarchy names {twice[0]} twice; a region has one place"

@@ -66,6 +66,7 @@ def draw(material: Material, fit: str, control: str | None, *, with_maps: bool) 
         found.append(_distribution(table, null))
         if with_maps:
             found += maps.slices(table, "each voxel by the best layer of its region")
+            found += maps.above_chance(material, fit, str(top.idxmax()), "Pearson's r")
             found += brain.draw(table)
     if with_maps:
         found += preferences.draw(material, fit)

@@ -29,6 +29,8 @@ MAX_SUBJECTS = 6
 MAX_SLICES = 8
 MAX_SIDE_BY_SIDE = 4
 PLACE = ["i", "j", "k"]
+ALPHA = 0.05
+"""p below which a voxel counts as above chance."""
 
 
 def voxels(
@@ -118,6 +120,44 @@ def slices(table: pd.DataFrame, what: str, unit: str = "Pearson's r") -> list[Pi
     attrs = {str(name): value for name, value in table.attrs.items()}
     figure = mosaic(rows, attrs, unit, least=0.05)
     return [picture(figure, "Brain slices", caption)]
+
+
+def above_chance(material: Material, fit: str, target: str, unit: str) -> list[Picture]:
+    """Return slices of the group's mean where it was found above chance; none without a test.
+
+    Parameters
+    ----------
+    material
+        The study.
+    fit
+        A fit with maps.
+    target
+        The layer that is shown.
+    unit
+        The score's name.
+    """
+    artifact = material.artifact(f"scores/{fit}")
+    if "maps-group.zarr" not in artifact.manifest["parts"]:
+        return []
+    data = artifact.dataset("maps-group").load()
+    if not set(PLACE) <= set(data.coords) or target not in words(data["target"]):
+        return []
+    row = words(data["target"]).index(target)
+    p = data["p_corrected" if "p_corrected" in data else "p"].values[row]
+    found = p < ALPHA
+    value = np.where(found, data[next(iter(data.data_vars))].values[row], 0)
+    table = pd.DataFrame({"value": value} | {axis: data[axis].values for axis in PLACE})
+    attrs = {
+        "shape": listed(data.attrs.get("volume_shape")),
+        "affine": listed(data.attrs["affine"]),
+    }
+    figure = mosaic({"group": table}, attrs, unit, least=0.05)
+    corrected = "" if "p_corrected" not in data else f" ({material.study.scores.correction})"
+    caption = (
+        f"{unit} of {target}, mean over {data.attrs['n_subjects']} subjects, where p < {ALPHA}"
+    )
+    caption += f"{corrected}: {int(found.sum())} of {len(found)} voxels. White: not above chance."
+    return [picture(figure, "Voxels above chance", caption)]
 
 
 def has_places(table: pd.DataFrame) -> bool:

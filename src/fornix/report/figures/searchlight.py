@@ -10,9 +10,6 @@ from fornix.report.figures.canvas import Picture
 from fornix.report.material import Material, words
 from fornix.report.words import metric as metric_name
 
-ALPHA = 0.05
-"""p below which a voxel is counted."""
-
 
 def draw(material: Material, fit: str) -> list[Picture]:
     """Return maps of the layer with the highest scores: slices, and the brain in standard space."""
@@ -26,7 +23,8 @@ def draw(material: Material, fit: str) -> list[Picture]:
     table, name = every[best], metric_name(metric)
     what = f"{best} in the sphere around each voxel{_counted(table, material)}"
     about = f"of {best} in the sphere around each voxel"
-    return [*maps.slices(table, what, name), *brain.draw(table, name, about)]
+    found = [*maps.slices(table, what, name), *maps.above_chance(material, fit, best, name)]
+    return found + brain.draw(table, name, about)
 
 
 def _map(material: Material, fit: str, target: str, metric: str) -> pd.DataFrame:
@@ -57,6 +55,6 @@ def _counted(table: pd.DataFrame, material: Material) -> str:
     if "p" not in table or table["p"].isna().all():
         return ""
     scores = material.study.scores
-    each = (table["p"] < ALPHA).groupby(table["subject"]).mean()
+    each = (table["p"] < maps.ALPHA).groupby(table["subject"]).mean()
     how = "" if scores.correction == "none" else f", corrected ({scores.correction})"
-    return f"; p < {ALPHA}{how} at {each.mean():.1%} of the voxels"
+    return f"; p < {maps.ALPHA}{how} at {each.mean():.1%} of the voxels"

@@ -16,6 +16,8 @@ MANY = 16
 """Sensors of a cap that covers the head; fewer are coloured around themselves only."""
 RADII = (0.05, 0.15)
 """Of heads and helmets, m."""
+ALPHA = 0.05
+"""p below which a sensor is marked."""
 PLACE = ["channel_x", "channel_y", "channel_z"]
 
 
@@ -44,15 +46,20 @@ def draw(material: Material, fit: str, rows: pd.DataFrame) -> list[Picture]:
     limit = max(0.02, float(table.loc[table["time"].isin(chosen), "value"].abs().max()))
     figure, axes = panels(len(chosen), columns=len(chosen), width=WIDTH, height=2.4)
     image = None
+    found = _above_chance(material, fit, target)
     for axis, time in zip(axes, chosen, strict=True):
         here = table[table["time"] == time]
-        image = _topography(axis, here, limit)
+        image = _topography(axis, here, limit, _marked(here, found))
         marked = " (peak)" if np.isclose(time, peak) else ""
         axis.set_title(f"{1000 * time:.0f} ms{marked}", fontsize=8.5, loc="center")
     colour_bar(figure, image, axes, "Pearson's r", shrink=0.75)
     n = rows["subject"].nunique()
     caption = f"Pearson's r of {target} at each sensor, seen from above with the nose up"
     caption += f"; mean over {n} subjects." if n > 1 else "."
+    if not found.empty:
+        corrected = material.study.scores.correction
+        how = "" if corrected == "none" else f", corrected ({corrected})"
+        caption += f" Dots: p < {ALPHA} over subjects{how}."
     best = table.sort_values("value").iloc[-1]
     told = f"Highest: {best['channel']} at {best['time']:.3f} s, r = {best['value']:.2f}."
     return [picture(figure, "Topographies", caption, alt=told, vector=False)]
@@ -78,6 +85,18 @@ def scores(material: Material, fit: str, target: str) -> pd.DataFrame:
         return pd.DataFrame()
     table = pd.concat(found).dropna(subset=[*PLACE, "value"])
     return table.groupby(["channel", "time"], as_index=False, sort=False).mean()
+
+
+def _above_chance(material: Material, fit: str, target: str) -> pd.DataFrame:
+    """Return channel and time (s) of what was tested over subjects and found above chance."""
+    artifact = material.artifact(f"scores/{fit}")
+    if "maps-group.zarr" not in artifact.manifest["parts"]:
+        return pd.DataFrame(columns=["channel", "time"])
+    data = artifact.dataset("maps-group").load()
+    p = data["p_corrected" if "p_corrected" in data else "p"]
+    below = p.values[words(data["target"]).index(target)] < ALPHA
+    channels = np.array(words(data["channel"]), dtype=object)
+    return pd.DataFrame({"channel": channels[below], "time": data["time"].values[below]})
 
 
 def _place(scores: pd.Series[float]) -> tuple[str, float]:
@@ -108,7 +127,15 @@ def sphere(places: NDArray[np.float64]) -> tuple[float, float, float, float]:
     return float(found[0]), float(found[1]), float(found[2]), size
 
 
-def _topography(axis: Any, here: pd.DataFrame, limit: float) -> Any:
+def _marked(here: pd.DataFrame, found: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return which sensors of one time are among those that were found."""
+    now = found[np.isclose(found["time"].astype(float), here["time"].iloc[0])]
+    return here["channel"].isin(now["channel"]).to_numpy(bool)
+
+
+def _topography(
+    axis: Any, here: pd.DataFrame, limit: float, marked: NDArray[np.bool_] | None = None
+) -> Any:
     import mne  # only here: it takes seconds to import
 
     places = here[PLACE].to_numpy(float)
@@ -122,6 +149,7 @@ def _topography(axis: Any, here: pd.DataFrame, limit: float) -> Any:
     beyond = "head" if len(names) >= MANY else "local"
     image, _ = mne.viz.plot_topomap(
         here["value"].to_numpy(), info, axes=axis, show=False, cmap="RdBu_r", contours=0,
-        vlim=(-limit, limit), sphere=sphere(places), extrapolate=beyond,
+        vlim=(-limit, limit), sphere=sphere(places), extrapolate=beyond, mask=marked,
+        mask_params={"markersize": 3, "markerfacecolor": "black"},
     )  # fmt: skip
     return image
