@@ -137,3 +137,21 @@ def test_units_without_a_place_are_refused(tmp_path):
     _, features, *_ = planted(tmp_path / "p")
     with pytest.raises(FornixError, match="voxels with a place in mm"):
         fit_and_score(tmp_path, section(), {"01": path}, features)
+
+
+def test_the_group_has_a_map_and_a_row_a_voxel(tmp_path):
+    responses, features, *_ = planted(tmp_path, [f"{k:02d}" for k in range(1, 7)])
+    found, _ = fit_and_score(
+        tmp_path, section(), responses, features, correction="cluster", maps=True, permutations=63
+    )
+    table = found.table("units")
+    assert len(table) == 2 * len(VOXELS)
+    assert set(table["subject"]) == {"group"}
+    p = table.set_index(["target", "unit"])["p_corrected"]
+    maps = found.dataset("maps-group").load()
+    names = ["-".join(map(str, one)) for one in VOXELS]
+    assert (p["content/a"][names].to_numpy()[INSIDE] < 0.05).all()
+    assert (p["content/b"] > 0.01).all()
+    assert maps["p_corrected"].values.ravel() == pytest.approx(table["p_corrected"].to_numpy())
+    each = [found.dataset(f"maps-{name}").load()["spearman_rho"].values for name in responses]
+    assert maps["spearman_rho"].values == pytest.approx(np.mean(each, axis=0), abs=1e-6)
