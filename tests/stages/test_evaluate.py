@@ -176,6 +176,37 @@ def test_encoding_of_epochs_has_a_score_at_every_time(tmp_path):
     assert (r["p"] <= 0.01).tolist() == [False, False, False, True, False]
 
 
+def test_windows_of_an_epoch_have_scores_of_their_own(tmp_path):
+    rng = np.random.default_rng(0)
+    layer = rng.normal(size=(40, 3))
+    epochs = rng.normal(size=(80, 8, 10))
+    epochs[:, :, 4:7] += np.tile(layer @ rng.normal(size=(3, 8)), (2, 1))[..., None]
+    stimuli = [f"{i:02d}.png" for i in range(40)]
+    table = trials(stimuli * 2, ["1"] * 40 + ["2"] * 40)
+    responses = {"01": write_epochs(tmp_path / "r", epochs, np.arange(10) / 10, table)}
+    features = {"content": write_features(tmp_path / "f", {"a": layer}, stimuli)}
+    section = RidgeFit(kind="ridge", responses="eeg", features=["content"])
+    spans = {"before": (0.0, 0.3), "during": (0.4, 0.6), "between": (0.61, 0.69)}
+    found, _ = fit_and_score(
+        tmp_path, section, responses, features, windows=spans, correction="max"
+    )
+    scores = found.table("scores")
+    rows = scores[scores["metric"] == "window_r"].set_index("unit")
+    assert set(rows.index) == {"before", "during"}
+    assert rows["time"].tolist() == [0.15, 0.5]
+    r = scores[scores["metric"] == "pearson_r"]
+    for name, row in rows.iterrows():
+        start, stop = spans[name]
+        inside = r["time"].between(start - 1e-6, stop + 1e-6)
+        assert row["value"] == pytest.approx(r.loc[inside, "value"].mean())
+    assert rows.loc["during", "p_corrected"] < 0.01
+    assert rows.loc["before", "p_corrected"] > 0.01
+    assert rows.loc["during", "lower"] > 0.3
+    assert "no sample lies in the windows between" in " ".join(found.json("details.json")["notes"])
+    plain, _ = fit_and_score(tmp_path / "plain", section, responses, features)
+    assert "window_r" not in set(plain.table("scores")["metric"])
+
+
 def decoding_inputs(folder, effect, n_classes=4, n_runs=8, seed=0):
     rng = np.random.default_rng(seed)
     labels = np.tile(np.arange(n_classes), 2 * n_runs)

@@ -221,6 +221,18 @@ def test_a_window_needs_epochs_that_are_longer(small, complaint):
     assert "a window of 0.05 s is longer than the epochs of 'betas' (0.04 s)" in message
 
 
+def test_windows_of_scores_need_epochs_that_have_their_times(small, complaint):
+    windows = "scores: {windows: {early: [0.08, 0.15]}}\n"
+    message = complaint(small + windows)
+    assert "small.yaml:10: scores.windows: windows are of epochs" in message
+    message = complaint((small + windows).replace("betas: {kind: fmri, dataset: data}", EPOCHS))
+    assert "scores.windows.early: no epoch has times from 0.08 to 0.15 s (betas 0 to 0.04 s)" in (
+        message
+    )
+    message = complaint(small + windows.replace("[0.08, 0.15]", "[0.2, 0.1]"))
+    assert "early ends (0.1 s) before it begins (0.2 s)" in message
+
+
 def test_a_searchlight_needs_voxels(small, complaint):
     light = "  light: {kind: searchlight, responses: betas, features: [gabor]}\n"
     fmri = "betas: {kind: fmri, dataset: data}"

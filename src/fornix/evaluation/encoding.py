@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from fornix.evaluation import corrections, factors, lags, likeness, target_pairs, trajectories
+from fornix.evaluation import (
+    corrections,
+    factors,
+    lags,
+    likeness,
+    target_pairs,
+    trajectories,
+    windows,
+)
 from fornix.evaluation.attention import HOW as HOW_ATTENTION
 from fornix.evaluation.attention import METRIC as ATTENTION_HIT
 from fornix.evaluation.attention import attention_rows
@@ -66,6 +74,9 @@ def evaluate(
         profiles.append([])
         found.rows += _rows(one, share, places, kind, resampling=resampling, profiles=profiles[-1])
         found.rows += lags.lag_rows(one, share, places, resampling.drawn(one.drawn_together[1]))
+        if scores.windows:
+            drawn = resampling.drawn(one.drawn_together[1])
+            found.rows += windows.window_rows(one, share, places, drawn, found.notes)
         found.rows += attention_rows(subject, one.fit, scores, one.rng("attention"))
         if scores.compare:
             found.rows += target_pairs.comparison_rows(one, places, found.notes)
@@ -129,6 +140,7 @@ _HOW_OF = {
     "unique_r2": _HOW_UNIQUE,
     "product_r2": _HOW_PARTITION,
     lags.METRIC: lags.HOW,
+    windows.METRIC: windows.HOW,
     ATTENTION_HIT: HOW_ATTENTION,
 }
 """Metric that not every fit has -> how it and those beside it are computed."""

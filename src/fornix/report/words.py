@@ -15,6 +15,7 @@ METRICS = {
     "r2": "R²",
     "difference_r": "difference of Pearson's r",
     "lag_r": "Pearson's r of one delay",
+    "window_r": "Pearson's r in a window",
     "encoding_score": "encoding score",
     "layer_encoding_score": "encoding score of a layer",
     "spatial_score": "spatial score",

@@ -71,6 +71,11 @@ class Scores(Section):
         description="encoding and searchlights, from six subjects on: every voxel in a space that "
         "they share, or every sensor and time, tested over subjects, with `correction`",
     )
+    windows: dict[Name, tuple[float, float]] = Field(
+        {},
+        description="encoding of epochs: name -> from and to, s from onset; one more score "
+        "(window_r) for each, over all its times",
+    )
     compare: list[tuple[Glob, Glob]] = Field(
         [], description="encoding: pairs of targets, [better, than]; patterns may match several"
     )
@@ -107,6 +112,10 @@ class Scores(Section):
         if twice := [name for name, n in Counter(list(self.hierarchy)).items() if n > 1]:
             msg = f"hierarchy names {twice[0]} twice; a region has one place"
             raise ValueError(msg)
+        for name, (start, stop) in self.windows.items():
+            if start > stop:
+                msg = f"windows: {name} ends ({stop:g} s) before it begins ({start:g} s)"
+                raise ValueError(msg)
         if self.window is not None and self.window[0] >= self.window[1]:
             msg = f"window ends ({self.window[1]:g} s) before it begins ({self.window[0]:g} s)"
             raise ValueError(msg)

@@ -140,6 +140,24 @@ class Study(Section):
                 raise UnknownNameError(msg, ("fits", name, "window"))
         return self
 
+    @model_validator(mode="after")
+    def _windows_hold_times(self) -> Study:
+        used = {fit.responses for fit in self.brain_fits.values() if fit.task == "encoding"}
+        spans = {
+            name: (one.tmin, one.tmax)
+            for name, one in self.responses.items()
+            if isinstance(one, EpochsSection) and name in used
+        }
+        for name, (start, stop) in self.scores.windows.items():
+            if not spans:
+                msg = "windows are of epochs, and no encoding fit has responses of kind eeg or meg"
+                raise UnknownNameError(msg, ("scores", "windows"))
+            if not any(start <= last and stop >= first for first, last in spans.values()):
+                known = ", ".join(f"{k} {a:g} to {b:g} s" for k, (a, b) in spans.items())
+                msg = f"no epoch has times from {start:g} to {stop:g} s ({known})"
+                raise UnknownNameError(msg, ("scores", "windows", name))
+        return self
+
     def _model_is_trained(self, name: str) -> None:
         """Raise unless a model that is to be a fit's is a pretraining's, at a step it keeps."""
         features = self.features[name]
