@@ -6,6 +6,7 @@ import mne
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.stats import kstest
 from sklearn.feature_extraction.image import grid_to_graph
 
 from fornix.evaluation import adjacency
@@ -102,13 +103,21 @@ def test_clusters_of_one_dimension_are_those_of_times():
     assert cluster_p(observed, null, adjacency=line) == pytest.approx(cluster_p(observed, null))
 
 
-def test_p_of_clusters_in_a_volume_is_uniform_without_an_effect():
-    from scipy.stats import kstest
+def test_p_of_clusters_of_sensors_and_times_is_uniform_without_an_effect(cap):
+    neighbours = adjacency.adjacency_of(cap[1])
+    rng = np.random.default_rng(4)
+    p = [
+        cluster_test(rng.standard_normal((8, 80)), 63, rng, adjacency=neighbours, forming=0.2).min()
+        for _ in range(120)
+    ]
+    assert kstest(p, "uniform").pvalue > 0.01
 
+
+def test_p_of_clusters_in_a_volume_is_uniform_without_an_effect():
     neighbours = adjacency.voxel_adjacency(np.argwhere(np.ones((4, 4, 3))))
     rng = np.random.default_rng(3)
     p = []
-    for _ in range(200):
+    for _ in range(120):
         noise = rng.standard_normal((100, 48))
         p.append(cluster_p(noise[0], noise[1:], adjacency=neighbours, forming=0.3).min())
     assert kstest(p, "uniform").pvalue > 0.01

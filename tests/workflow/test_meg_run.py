@@ -28,8 +28,15 @@ STUDY = {
         "content": {"kind": "columns", "dataset": "brain", "columns": ["category"]},
         "gabor": {"kind": "gabor", "dataset": "brain", "size": 32, "n_levels": 1, "grid": 4},
     },
-    "fits": {"encoding": RIDGE, "shuffled": {**RIDGE, "shuffle": True}},
-    "scores": {"permutations": 50},
+    "fits": {
+        "encoding": RIDGE,
+        "shuffled": {**RIDGE, "shuffle": True},
+        "geometry": {
+            "kind": "rsa", "responses": "epochs", "features": ["content", "gabor"], "window": 0.05,
+            "bootstrap": {"over": "none"},
+        },
+    },
+    "scores": {"permutations": 50, "correction": "cluster"},
 }  # fmt: skip
 
 
@@ -58,6 +65,17 @@ def test_category_comes_after_oriented_energy(scores):
     assert course["content/category"].max() > 0.4
 
 
+def test_the_geometry_of_patterns_is_theirs_at_their_times(done):
+    table = pd.read_parquet(done.root / "results/small/scores.parquet")
+    rows = table[(table["fit"] == "geometry") & (table["subject"] == "01")]
+    course = rows.pivot_table(index="time", columns="target", values="value")
+    p = rows.pivot_table(index="time", columns="target", values="p_corrected")
+    assert 0.3 < course["content/category"].idxmax() < 0.5
+    assert course["content/category"].max() > 0.1
+    assert (p.loc[0.4:0.5, "content/category"] < 0.05).all()
+    assert (p.loc[:0.0] > 0.05).all().all()
+
+
 def test_nothing_is_found_with_the_pictures_exchanged(scores):
     values = scores.loc[scores["fit"] == "shuffled", "value"]
     # A mean of 24 sensors' r has a spread of up to 1 / sqrt(160), if all of them go together.
@@ -68,4 +86,5 @@ def test_nothing_is_found_with_the_pictures_exchanged(scores):
 def test_the_page_shows_where_on_the_head(done):
     page = (done.root / "results/small/report.html").read_text(encoding="utf-8")
     assert "Topographies" in page
+    assert "Time course of similarity" in page
     assert "MEG of brain" in page
