@@ -129,6 +129,16 @@ def test_small_spheres_have_no_score(tmp_path):
     assert f"{small.sum()} of {len(small)} spheres" in " ".join(found.json("details.json")["notes"])
 
 
+def test_without_permutations_there_are_scores_alone(tmp_path):
+    responses, features, *_ = planted(tmp_path)
+    one = section(comparison="cosine")
+    found, _ = fit_and_score(tmp_path, one, responses, features, permutations=0)
+    maps = found.dataset("maps-01").load()
+    assert "p" not in maps
+    assert np.isfinite(maps["cosine"].values).all()
+    assert found.table("scores")["p"].isna().all()
+
+
 def test_units_without_a_place_are_refused(tmp_path):
     from fitting import write_responses
 

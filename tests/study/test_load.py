@@ -233,6 +233,12 @@ def test_windows_of_scores_need_epochs_that_have_their_times(small, complaint):
     assert "early ends (0.1 s) before it begins (0.2 s)" in message
 
 
+def test_maps_need_a_fit_that_has_some(small, complaint):
+    rsa = small.replace("kind: ridge", "kind: rsa")
+    message = complaint(rsa + "scores: {maps: true}\n")
+    assert "small.yaml:10: scores.maps: maps are of encoding fits and searchlights" in message
+
+
 def test_a_searchlight_needs_voxels(small, complaint):
     light = "  light: {kind: searchlight, responses: betas, features: [gabor]}\n"
     fmri = "betas: {kind: fmri, dataset: data}"

@@ -141,7 +141,11 @@ class Study(Section):
         return self
 
     @model_validator(mode="after")
-    def _windows_hold_times(self) -> Study:
+    def _scores_have_fits(self) -> Study:
+        tasks = {fit.task for fit in self.brain_fits.values()}
+        if self.scores.maps and not tasks & {"encoding", "searchlight"}:
+            msg = "maps are of encoding fits and searchlights, and there are none; leave maps out"
+            raise UnknownNameError(msg, ("scores", "maps"))
         used = {fit.responses for fit in self.brain_fits.values() if fit.task == "encoding"}
         spans = {
             name: (one.tmin, one.tmax)
