@@ -179,6 +179,8 @@ def _cached(cache: Path) -> dict[tuple[str, str], Mapping[str, Any]]:
     for pattern in ("*/*/", "*/*/sub-*/"):
         for path in cache.glob(f"{pattern}{MANIFEST}"):
             parent = path.parent.parent if path.parent.name.startswith("sub-") else path.parent
+            if parent.name.startswith("."):  # a draft
+                continue
             try:
                 manifest = json.loads(path.read_text(encoding="utf-8"))
                 found[str(manifest["digest"]), parent.name.rpartition("-")[0]] = manifest
