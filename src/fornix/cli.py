@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fornix import __version__
-from fornix.commands import diff, gc, plan
+from fornix.commands import crate, diff, gc, plan
 from fornix.errors import FornixError
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -70,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     plan.add(commands)
     diff.add(commands)
     gc.add(commands)
+    crate.add(commands)
     for name, text in STAGES.items():
         more = "One job of a study, by hand; the jobs above it must be done."
         if name == "features":

@@ -57,12 +57,6 @@ def test_costs_of_the_same_settings_are_those_of_their_own_run(finished):
     assert f"one after another: {seconds:.1f} s" in out
 
 
-def test_an_edit_that_changes_nothing_costs_nothing(finished):
-    done = finished.fornix("plan", "small.yaml", "--edit", "compute.memory_mb=2500")
-    assert "nothing to do" in done.stdout
-    assert "CPU-hours" not in done.stdout
-
-
 def test_a_wrong_edit_names_the_nearest_key(finished):
     done = finished.fornix("plan", "small.yaml", "--edit", "features.gabr.size=8", check=False)
     assert (done.returncode, done.stdout) == (2, "")
