@@ -68,6 +68,7 @@ def test_counts_scale_the_cost_of_the_job_itself(file, graph):
     past = Past(after, [graph])
     assert past.estimate(after.find("evaluate", "encoding")).cpu_s == pytest.approx(9.0)
     assert past.estimate(after.find("fit", "encoding", "01")).grounds == "its own run"
+    assert past.estimate(after.report).cpu_s == pytest.approx(3.0), "others do that work"
 
 
 def test_what_is_read_scales_the_cost_of_what_reads_it(file, graph):

@@ -25,7 +25,7 @@ def scores(**changes: float) -> pd.DataFrame:
     """Return four scores of two targets; a keyword gives a target of subject 01 another value."""
     rows = [
         {"fit": "encoding", "subject": subject, "session": "all", "target": target, "unit": "V1"}
-        | {"time": math.nan, "metric": "pearson_r", "value": value}
+        | {"time": math.nan, "metric": "pearson_r", "value": value, "p": 0.5}
         for target, value in (("gabor", 0.5), ("pixels", math.nan))
         for subject in ("01", "02")
     ]
@@ -94,6 +94,18 @@ def test_scores_differ_where_they_were_changed(before, tmp_path):
     assert by_target["gabor"]["difference"] == pytest.approx(-0.2)
     assert (by_target["pixels"]["a"], by_target["pixels"]["b"]) == (None, 0.1)
     assert [one["target"] for one in found["largest"]] == ["pixels"], "a number where none was"
+
+
+def test_rounding_and_p_are_told_from_other_differences(before, tmp_path):
+    table = scores(gabor=0.5 + 1e-13)
+    table["p"] = [0.5, math.nan, 0.4, 0.5]
+    after = run(tmp_path / "b", table=table)
+    found = diff(before, after)
+    assert [found["scores"][key] for key in ("changed", "by_rounding", "p_changed")] == [1, 1, 2]
+    title = next(line for line in lines(found) if line.startswith("scores: "))
+    assert title == "scores: 1 of 4 rows differ, 1 of them by rounding; p differs in 2; " + (
+        "the largest of each target"
+    )
 
 
 def test_the_table_is_read_by_people_and_the_json_by_programs(before, tmp_path, capsys):

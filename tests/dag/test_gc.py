@@ -18,6 +18,7 @@ from fornix.store import Recipe, Target, create, open_artifact
 from fornix.study.load import load_study
 
 CACHE, RESULTS = Path("cache"), Path("results")
+ENDS = ("partial", "download")
 
 
 @pytest.fixture
@@ -165,15 +166,15 @@ def test_what_a_process_makes_stays(file):
 def test_drafts_go_with_what_they_are_drafts_of(file):
     needed = next(iter(Graph(load_study(file)).of("features"))).folder
     lost = another(file).find("features", "gabor").folder
-    drafts = [path.with_name(f".{path.name}.partial") for path in (needed, lost)]
+    drafts = [path.with_name(f".{path.name}.{end}") for path in (needed, lost) for end in ENDS]
     for draft in drafts:
         draft.mkdir()
         (draft / "block").write_bytes(bytes(10))
     with held(lost.with_name(f".{lost.name}.lock")):
         assert not find(CACHE, [file], RESULTS).items
     _, (removed, _) = collect(file)
-    assert [item.path for item in removed] == drafts[1:]
-    assert [draft.exists() for draft in drafts] == [True, False]
+    assert {item.path for item in removed} == set(drafts[2:])
+    assert [draft.exists() for draft in drafts] == [True, True, False, False]
 
 
 def test_what_a_user_put_there_stays(file):

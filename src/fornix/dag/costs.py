@@ -224,7 +224,7 @@ def lines(jobs: Sequence[Job], past: Past) -> Iterator[str]:
         yield "  ".join(cells).rstrip()
     walls = [one.wall_s for one in estimates.values() if one.wall_s is not None]
     if walls:
-        yield f"one after another: {duration(sum(walls))}"
+        yield f"one after another: {duration(sum(walls))}, and the start of a process for each job"
     if not past._gpu and any(one.grounds != "unknown" for one in estimates.values()):
         yield "GPU-hours are 0: the study or this machine has no GPU"
     unknown = [job.title for job in jobs if estimates[job.folder].grounds == "unknown"]
@@ -317,6 +317,8 @@ def _kind(job: Job) -> tuple[str, ...]:
 
 def _counts(old: Job, new: Job) -> float:
     """Return the product of the ratios of all counts in which two jobs' settings differ."""
+    if new.stage == "report":  # its section is the whole study, whose work others have done
+        return 1.0
     factor, before = 1.0, dict(_leaves(old.section.identity()))
     for key, value in _leaves(new.section.identity()):
         was = before.get(key)

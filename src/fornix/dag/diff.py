@@ -22,9 +22,13 @@ if TYPE_CHECKING:
 KEYS = ["fit", "subject", "session", "target", "unit", "time", "metric"]
 """Columns of the score table that name a row."""
 
+SCORE_PARTS = ("missing", "changed", "p_changed", "only_in_a", "only_in_b")
 SHORT = 12
 MAX_VALUE = 40
 MAX_ROWS = 20
+ROUNDING = 1e-9
+OUTSIDE = frozenset({"root", "recordings", "events", "companions", "stimuli", "weights"})
+"""Inputs that no job has made; the others differ because something above them does."""
 """Lines shown of a part; ``--json`` has them all."""
 
 
@@ -109,8 +113,9 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
             one["b"][:SHORT] or "none",
         ]
         for one in found["inputs"]
+        if one["input"] in OUTSIDE
     ]
-    yield from _block("inputs whose contents differ", rows)
+    yield from _block("data and weights whose contents differ", rows)
     rows = [[one["key"], _value(one["a"]), "->", _value(one["b"])] for one in found["versions"]]
     yield from _block("versions that differ", rows)
     rows = [[one["stage"], ", ".join(one["modules"])] for one in found["code"]]
@@ -122,7 +127,7 @@ def _equal(found: Mapping[str, Any]) -> bool:
     """Tell whether a comparison found nothing."""
     parts = ("study", "artifacts", "inputs", "versions", "code")
     scores = found["scores"]
-    same = all(not scores.get(key) for key in ("missing", "changed", "only_in_a", "only_in_b"))
+    same = not any(scores.get(key) for key in SCORE_PARTS)
     return same and not any(found[part] for part in parts)
 
 
@@ -288,12 +293,21 @@ def _scores(a: Path | None, b: Path | None, top: int) -> dict[str, Any]:
         {key: row[key] for key in ("fit", "target", "metric")} | _row(row)
         for _, row in changed.head(top).iterrows()
     ]
-    counts = {"rows": len(shared), "changed": len(changed)}
+    scale = shared[["value_a", "value_b"]].abs().max(axis=1)
+    rounded = ~same & (shared["difference"].abs() <= ROUNDING * scale)
+    p = shared["p_a"], shared["p_b"]
+    p_same = (p[0] == p[1]) | (p[0].isna() & p[1].isna())
+    counts = {
+        "rows": len(shared),
+        "changed": len(changed),
+        "by_rounding": int(rounded.sum()),
+        "p_changed": int((~p_same).sum()),
+    }
     return {**counts, **lonely, "largest": largest, "groups": groups}
 
 
 def _table(scores: pd.DataFrame) -> pd.DataFrame:
-    table = scores[[*KEYS, "value"]].copy()
+    table = scores[[*KEYS, "value", "p"]].copy()
     table["time"] = table["time"].astype(float)
     table["_n"] = table.groupby(KEYS, dropna=False).cumcount()  # rows of one name: in their order
     return table
@@ -341,12 +355,15 @@ def _score_lines(scores: Mapping[str, Any]) -> Iterator[str]:
         for one in scores["groups"]
     ]
     title = f"scores: {scores['changed']} of {scores['rows']} rows differ"
+    title += f", {scores['by_rounding']} of them by rounding" if scores["by_rounding"] else ""
+    title += f"; p differs in {scores['p_changed']}" if scores["p_changed"] else ""
     title += "; the largest of each target" if rows else ""
     yield from _block(title, rows)
 
 
 def _place(row: Mapping[str, Any]) -> str:
-    subject = row["subject"] if row["subject"] == "group" else f"sub-{row['subject']}"
+    subject = row["subject"]
+    subject = f"sub-{subject}" if subject not in ("", "group") else subject
     time = "" if row["time"] is None else f"{row['time']:g} s"
     return " ".join(str(one) for one in (subject, row["unit"], time) if one)
 

@@ -23,6 +23,8 @@ from fornix.errors import FornixError
 from fornix.store.artifact import MANIFEST, TWIN
 
 TRASH = ".trash"
+DRAFTS = (".partial", ".download")
+"""What work that was killed leaves beside the place of its artifact."""
 MAX_SHOWN = 40
 
 
@@ -118,7 +120,7 @@ def _sort(path: Path, kind: str, wanted: dict[Path, set[str]], found: Garbage) -
     if path.with_name(name) in wanted and path.suffix != TRASH:
         found.n_needed += not hidden
         return
-    if path.suffix not in (TRASH, ".partial") and (own := _foreign(path)):
+    if path.suffix not in (TRASH, *DRAFTS) and (own := _foreign(path)):
         found.kept.append((path, f"holds what Fornix didn't put there: {', '.join(own[:3])}"))
     elif _held(path):
         found.kept.append((path, "is being made"))
@@ -235,7 +237,7 @@ def _foreign(folder: Path) -> list[str]:
     own = {TWIN, MANIFEST, *(parts or ())}
     found = []
     for path in sorted(folder.iterdir()):
-        hidden = path.name.startswith(".sub-") and path.suffix in (".lock", ".partial", TRASH)
+        hidden = path.name.startswith(".sub-") and path.suffix in (".lock", TRASH, *DRAFTS)
         if path.name in own or hidden:
             continue
         is_subject = path.name.startswith("sub-") and path.is_dir() and not path.is_symlink()
