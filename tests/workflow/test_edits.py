@@ -62,3 +62,17 @@ def test_a_wrong_edit_names_the_nearest_key(finished):
     assert (done.returncode, done.stdout) == (2, "")
     assert "no key 'gabr' in features" in done.stderr
     assert "did you mean 'gabor'?" in done.stderr
+
+
+def test_an_artifact_that_was_made_again_by_hand_is_named(finished):
+    (path,) = finished.root.glob("cache/features/gabor-*/manifest.json")
+    before = path.read_bytes()
+    path.write_bytes(before + b" ")
+    try:
+        plan = finished.plan()
+    finally:
+        path.write_bytes(before)
+    folder = path.parent.relative_to(finished.root)
+    assert plan["fit of_gabor sub-01"] == f"input changed: other contents of {folder}"
+    assert "fit of_pixels sub-01" not in plan
+    assert finished.plan() == {}, "it is the old one again, at a later time"

@@ -52,10 +52,23 @@ class Item:
 
 @dataclass
 class Garbage:
-    """What could be removed, and what is kept although no study needs it."""
+    """What could be removed, and what is kept although no study needs it.
+
+    Attributes
+    ----------
+    items
+        What could be removed.
+    kept
+        What is kept, and why.
+    unfinished
+        Runs that were begun and never finished: what they need is needed.
+    n_needed
+        How many folders are needed.
+    """
 
     items: list[Item] = field(default_factory=list)
     kept: list[tuple[Path, str]] = field(default_factory=list)
+    unfinished: list[str] = field(default_factory=list)
     n_needed: int = 0
 
 
@@ -89,14 +102,19 @@ def find(
         mend = "cd to the project's root, or name study files with --keep"
         raise FornixError(problem, where=str(cache.absolute().parent), mend=mend)
     busy = running(cache) if busy is None else busy
+    found = Garbage()
     for lock in sorted((cache / "studies").glob(".*.lock")):
         label = lock.name[1 : -len(".lock")]
         files = _resolved(cache, label)
-        if label not in busy:  # begun, and never finished: as it was last begun
+        if label not in busy:  # perhaps begun, and never finished: as it was last begun
             files = [] if (results / label / "study.yaml").exists() else files[-1:]
-        for path, titles in needed_by(files, label, cache).items():
+        mine = needed_by(files, label, cache)
+        if label not in busy and files:
+            if any(path.parent.name == "reports" and (path / TWIN).exists() for path in mine):
+                continue  # finished; its results have been removed since
+            found.unfinished.append(label)
+        for path, titles in mine.items():
             wanted.setdefault(path, set()).update(titles)
-    found = Garbage()
     for kind in dict.fromkeys(FOLDERS[stage] for stage in STAGES):
         if (cache / kind).is_dir():
             for path in sorted((cache / kind).iterdir()):
@@ -197,6 +215,9 @@ def lines(garbage: Garbage) -> Iterator[str]:
         yield _sum(kind, [item for item in garbage.items if item.kind == kind])
     yield _sum("nobody needs", garbage.items)
     yield f"needed: {garbage.n_needed} folders"
+    for label in garbage.unfinished:
+        yield f"kept: what {label} needs, which never finished (to forget it, remove its"
+        yield f"      files cache/studies/{label}-*.yaml)"
     for path, why in garbage.kept:
         yield f"kept: {path} {why}"
 

@@ -183,6 +183,9 @@ def _explain(job: Job, reason: Any) -> Planned:
         planned = _explain_params(job, reason.params_changed)
     elif reason.input_changed:
         planned = Planned(job, "input changed", "another set of input files")
+    elif reason.updated_input:  # made again by hand, or taken from elsewhere
+        makers = sorted({str(Path(str(name)).parent) for name in reason.updated_input})
+        planned = Planned(job, "input changed", f"other contents of {_some(makers)}")
     elif reason.updated_input_run:
         makers = sorted({str(Path(str(name)).parent) for name in reason.updated_input_run})
         planned = Planned(job, "input reruns", _some(makers))
