@@ -178,6 +178,17 @@ def test_drafts_go_with_what_they_are_drafts_of(file):
     assert [draft.exists() for draft in drafts] == [True, True, False, False]
 
 
+def test_the_draft_of_a_killed_import_goes(file):
+    draft = CACHE / ".import-other-mini.partial"
+    (draft / "results").mkdir(parents=True)
+    with held(CACHE / "studies/.other-mini.lock"):
+        garbage, (removed, _) = collect(file)
+        assert (garbage.items, removed) == ([], []), "it is going on"
+    _, (removed, _) = collect(file)
+    assert [item.path for item in removed] == [draft]
+    assert not list(CACHE.glob(".*"))
+
+
 def test_what_a_user_put_there_stays(file):
     other = another(file)
     fill(other)

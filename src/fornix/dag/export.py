@@ -23,6 +23,7 @@ from fornix.dag.workflow import study_of
 from fornix.errors import FornixError
 from fornix.store.artifact import MANIFEST, TWIN, Artifact, open_artifact
 from fornix.store.draft import dumps
+from fornix.store.publish import publish
 
 FORMAT = 1
 JOBS = "jobs.json"
@@ -75,6 +76,7 @@ def export(
         problem = f"the study isn't finished: {len(todo)} of {len(graph.jobs)} jobs would run"
         mend = f"run it (snakemake --configfile {study}), then export; `fornix plan` says why"
         raise FornixError(problem, where=graph.label, mend=mend)
+    publish(graph.report.folder, graph.results)  # what is there may be of other settings
     draft = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     try:
         with zipfile.ZipFile(draft, "w", allowZip64=True) as archive:

@@ -73,7 +73,7 @@ class Garbage:
 
 
 def find(
-    cache: Path, studies: Sequence[Path], results: Path, busy: Iterable[str] | None = None
+    cache: Path, studies: Sequence[Path], results: Path, busy: Sequence[str] | None = None
 ) -> Garbage:
     """Return what no study and no result needs; nothing is changed.
 
@@ -115,6 +115,10 @@ def find(
             found.unfinished.append(label)
         for path, titles in mine.items():
             wanted.setdefault(path, set()).update(titles)
+    for path in sorted(cache.glob(".import-*")):  # an import that was killed
+        label = path.name.removeprefix(".import-").partition(".")[0]
+        if path.is_dir() and label not in busy:
+            found.items.append(Item(path, "imports", 0, bytes_of(path)))
     for kind in dict.fromkeys(FOLDERS[stage] for stage in STAGES):
         if (cache / kind).is_dir():
             for path in sorted((cache / kind).iterdir()):
