@@ -40,7 +40,6 @@ def test_an_edit_is_planned_as_the_change_would_be(finished):
         *("1", "2", "1", "1", "5")
     ]
     assert table["all"][-2:] == ["5", "scaled"]
-    assert finished.plan() == {}, "the edit was tried, not made"
 
 
 def test_costs_of_the_same_settings_are_those_of_their_own_run(finished):
@@ -75,4 +74,3 @@ def test_an_artifact_that_was_made_again_by_hand_is_named(finished):
     folder = path.parent.relative_to(finished.root)
     assert plan["fit of_gabor sub-01"] == f"input changed: other contents of {folder}"
     assert "fit of_pixels sub-01" not in plan
-    assert finished.plan() == {}, "it is the old one again, at a later time"

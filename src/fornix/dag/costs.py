@@ -88,11 +88,16 @@ class Past:
         The study that is planned.
     others
         The same study as it was, and its variants: jobs whose runs count as well.
+
+    Attributes
+    ----------
+    has_gpu
+        Whether jobs could use a GPU here.
     """
 
     def __init__(self, graph: Graph, others: Sequence[Graph] = ()) -> None:
         self.graph = graph
-        self._gpu = graph.study.compute.device != "cpu" and DRIVER.exists()
+        self.has_gpu = graph.study.compute.device != "cpu" and DRIVER.exists()
         self.runs: list[Run] = []
         seen: set[Path] = set()
         for one in (graph, *others):
@@ -124,7 +129,7 @@ class Past:
         return self._alike(job)
 
     def _from(self, run: Run, factor: float, size: float, grounds: str) -> Estimate:
-        spent, gpu_s = run.spent, run.gpu_s if self._gpu else 0.0
+        spent, gpu_s = run.spent, run.gpu_s if self.has_gpu else 0.0
         return Estimate(
             cpu_s=factor * float(spent["cpu_s"]),
             gpu_s=None if gpu_s is None else factor * gpu_s,
@@ -225,7 +230,7 @@ def lines(jobs: Sequence[Job], past: Past) -> Iterator[str]:
     walls = [one.wall_s for one in estimates.values() if one.wall_s is not None]
     if walls:
         yield f"one after another: {duration(sum(walls))}, and the start of a process for each job"
-    if not past._gpu and any(one.grounds != "unknown" for one in estimates.values()):
+    if not past.has_gpu and any(one.grounds != "unknown" for one in estimates.values()):
         yield "GPU-hours are 0: the study or this machine has no GPU"
     unknown = [job.title for job in jobs if estimates[job.folder].grounds == "unknown"]
     if unknown:

@@ -90,7 +90,9 @@ def unpack(path: Path, *, replace: bool = False) -> Imported:
     try:
         archive = zipfile.ZipFile(path)
     except FileNotFoundError:
-        raise FornixError("there is no such file", where=str(path)) from None  # noqa: EM101
+        problem = "there is no such file"
+        mend = "give an archive that `fornix export` has written"
+        raise FornixError(problem, where=str(path), mend=mend) from None
     except (*BROKEN, OSError, ValueError) as error:
         _refuse(f"this isn't a whole archive of a study: {error}", str(path))
     with archive:
@@ -275,7 +277,11 @@ def _artifacts(
             continue
         folder = Path(identifier)
         known = folder.parts[1:2] and folder.parts[1] in FOLDERS.values()
-        if not known or len(folder.parts) not in (3, 4) or ".." in folder.parts:
+        if (
+            not known
+            or len(folder.parts) not in (3, 4)
+            or any(part.startswith(".") for part in folder.parts)
+        ):
             _refuse("an artifact has no place in the cache", f"{path}: {identifier}")
         artifact = _whole(draft / folder, f"{path}: {identifier}")
         if artifact.digest != metadata[identifier].get("identifier"):
