@@ -58,6 +58,7 @@ def test_nothing_is_invented_where_nothing_ran(graph):
     text = "\n".join(lines(list(graph.jobs.values()), past))
     assert "one after another" not in text
     assert "nothing like it has run here: simulate data, ingest data" in text
+    assert text.count("fit encoding") == 1, "not once a subject"
     assert [row.split()[2:5] for row in text.splitlines()[1:3]] == [["unknown"] * 3] * 2
 
 

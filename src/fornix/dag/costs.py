@@ -232,7 +232,8 @@ def lines(jobs: Sequence[Job], past: Past) -> Iterator[str]:
         yield f"one after another: {duration(sum(walls))}, and the start of a process for each job"
     if not past.has_gpu and any(one.grounds != "unknown" for one in estimates.values()):
         yield "GPU-hours are 0: the study or this machine has no GPU"
-    unknown = [job.title for job in jobs if estimates[job.folder].grounds == "unknown"]
+    lonely = (job for job in jobs if estimates[job.folder].grounds == "unknown")
+    unknown = dict.fromkeys(f"{job.stage} {job.name}" for job in lonely)
     if unknown:
         yield f"unknown, nothing like it has run here: {', '.join(unknown)}"
 
