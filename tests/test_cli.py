@@ -16,7 +16,8 @@ from fornix.dag.graph import Graph
 from fornix.store import Recipe, Target, adopt, create, open_artifact
 from fornix.study.load import load_study
 
-COMMANDS = ["new", "check", "plan", *STAGES, "show", "schema"]
+COMMANDS = ["new", "check", "plan", *STAGES, "studies", "show", "schema"]
+COMMANDS += ["diff", "gc", "export", "import"]
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fornix import __version__
+from fornix.commands import crate, diff, gc, plan
 from fornix.errors import FornixError
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -66,8 +67,10 @@ def parser() -> argparse.ArgumentParser:
     new.set_defaults(run=_new)
     check = with_study("check", "check a study against its data, without running anything")
     check.set_defaults(run=_check)
-    plan = with_study("plan", "print which jobs would run, and why each one")
-    plan.set_defaults(run=_plan)
+    plan.add(commands)
+    diff.add(commands)
+    gc.add(commands)
+    crate.add(commands)
     for name, text in STAGES.items():
         more = "One job of a study, by hand; the jobs above it must be done."
         if name == "features":
@@ -170,13 +173,6 @@ def _check(arguments: argparse.Namespace) -> None:
     for line in check(Graph(study, label)):
         print(line)
     print(f"{arguments.study}: no problem found")
-
-
-def _plan(arguments: argparse.Namespace) -> None:
-    from fornix.dag.plan import plan
-
-    for line in plan(arguments.study, arguments.variant):
-        print(line)
 
 
 def _studies(arguments: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ A job's *path* carries the digest of the settings that it and everything above i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -187,7 +187,7 @@ class Graph:
         contents: tuple[tuple[str, str], ...] = ()
         if not self._maker(name):
             select = Select() if isinstance(dataset, RdmDataset) else dataset.select
-            listing = scan(root, self.cache / "listings", select.subject)
+            listing = self._listing(root, select.subject)
             self.listings[name] = listing
             contents = ((f"dataset:{name}", listing.digest[:12]),)
         self._job(
@@ -284,8 +284,10 @@ class Graph:
         spec = find_spec(name)
         return Path(spec.origin).parent / inside if spec and spec.origin else None
 
-    def _listing(self, folder: Path, only: str | None = None) -> Listing:
-        return scan(folder, self.cache / "listings", only=only)
+    def _listing(
+        self, folder: Path, subjects: Sequence[str] | None = None, *, only: str | None = None
+    ) -> Listing:
+        return scan(folder, self.cache / "listings", subjects, only=only)
 
     def _pretraining(self, name: str) -> Job:
         """Add a fit that needs stimuli alone; features may be made of it."""

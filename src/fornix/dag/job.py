@@ -70,6 +70,16 @@ class Job:
         names = [self.folder.name] if self.subject is None else self.folder.parts[-2:]
         return "/".join(names)
 
+    @property
+    def call(self) -> str:
+        """What follows the stage's command and the study on the command line."""
+        return self.name + (f" --subject {self.subject}" if self.subject else "")
+
+    @property
+    def manifests(self) -> list[str]:
+        """The manifests that the job's rule takes as its inputs."""
+        return list(dict.fromkeys(str(job.manifest) for job in self.needs.values()))
+
     @cached_property
     def code(self) -> Code:
         """The code that makes the artifact."""

@@ -6,11 +6,13 @@ import contextlib
 import io
 import json
 import logging
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from fornix.dag.costs import Past, earlier, lines
+from fornix.dag.edit import edited
 from fornix.dag.graph import STAGES, Graph
 from fornix.dag.job import Job
 from fornix.dag.workflow import study_of
@@ -21,6 +23,7 @@ MAX_CHANGES = 4
 """Changes named in one reason; more would hide the first ones."""
 
 
+ABOVE = "a section above it changed"
 MAX_VALUE = 60
 """Characters shown of a value that changed."""
 
@@ -45,9 +48,22 @@ class Planned:
     detail: str = ""
 
 
-def plan(study: Path, variant: str | None = None) -> Iterator[str]:
-    """Yield the lines that ``fornix plan`` prints."""
-    config = {"study": str(study)} | ({"variant": variant} if variant else {})
+def plan(
+    study: Path, variant: str | None = None, edits: Sequence[str] = (), *, costs: bool = False
+) -> Iterator[str]:
+    """Yield the lines that ``fornix plan`` prints.
+
+    Parameters
+    ----------
+    study, variant
+        The study.
+    edits
+        Values to try, as :func:`fornix.dag.edit.edited` takes them.
+    costs
+        Whether to say what the jobs would cost.
+    """
+    plain: dict[str, Any] = {"study": str(study)} | ({"variant": variant} if variant else {})
+    config = edited(study, variant, edits) if edits else plain
     graph = Graph(*study_of(config))
     planned = reasons(config, graph)
     if not planned:
@@ -58,6 +74,11 @@ def plan(study: Path, variant: str | None = None) -> Iterator[str]:
         detail = f": {one.detail}" if one.detail else ""
         yield f"{one.job.title:<{width}}  {one.cause}{detail}"
     yield f"{graph.label}: {len(planned)} of {len(graph.jobs)} jobs would run"
+    if costs:
+        before = [Graph(*study_of(plain))] if edits else []
+        past = Past(graph, [*before, *earlier(graph)])
+        yield ""
+        yield from lines([one.job for one in planned], past)
 
 
 def reasons(config: Mapping[str, Any], graph: Graph) -> list[Planned]:
@@ -81,7 +102,24 @@ def reasons(config: Mapping[str, Any], graph: Graph) -> list[Planned]:
         if rule not in STAGES:
             continue
         planned.append(_explain(by_manifest[output], reason))
-    return sorted(planned, key=lambda one: (STAGES.index(one.job.stage), one.job.title))
+    roots = {one.job.key for one in planned if one.cause in ("section changed", "code changed")}
+    named = [
+        replace(one, detail=_above(one.job, roots)) if one.detail == ABOVE else one
+        for one in planned
+    ]
+    return sorted(named, key=lambda one: (STAGES.index(one.job.stage), one.job.title))
+
+
+def _above(job: Job, roots: Collection[tuple[str, str, str | None]]) -> str:
+    """Say which of the jobs above it, the nearest ones, have another section."""
+    found, queue = set(), list(job.needs.values())
+    while queue:
+        one = queue.pop()
+        if one.key in roots:
+            found.add(f"{one.stage} {one.name}")
+        else:
+            queue += one.needs.values()
+    return f"{ABOVE}: {_some(sorted(found))}" if found else ABOVE
 
 
 def _dry_run(config: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
@@ -145,6 +183,9 @@ def _explain(job: Job, reason: Any) -> Planned:
         planned = _explain_params(job, reason.params_changed)
     elif reason.input_changed:
         planned = Planned(job, "input changed", "another set of input files")
+    elif reason.updated_input:  # made again by hand, or taken from elsewhere
+        makers = sorted({str(Path(str(name)).parent) for name in reason.updated_input})
+        planned = Planned(job, "input changed", f"other contents of {_some(makers)}")
     elif reason.updated_input_run:
         makers = sorted({str(Path(str(name)).parent) for name in reason.updated_input_run})
         planned = Planned(job, "input reruns", _some(makers))
@@ -175,14 +216,15 @@ def _explain_missing(job: Job) -> Planned:
     changes = list(_changes(old, job.section.identity()))
     if changes:
         return Planned(job, "section changed", _some(changes))
-    return Planned(job, "input changed", "a section above it changed")
+    return Planned(job, "input changed", ABOVE)
 
 
 def _changes(old: Any, new: Any, path: str = "") -> Iterator[str]:
     """Yield ``key: old -> new`` for every value that differs."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        # At the top, a recipe may note more or less than the section: a subject, or not the fit.
-        keys = [*old, *(key for key in new if key not in old)] if path else [*old.keys() & new]
+        # Here a recipe may note more or less than the section: a subject, or no names of others.
+        whole = path not in ("", "fit")
+        keys = [*old, *(key for key in new if key not in old)] if whole else [*old.keys() & new]
         for key in sorted(keys):
             yield from _changes(old.get(key), new.get(key), f"{path}.{key}" if path else key)
     elif old != new:

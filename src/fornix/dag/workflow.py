@@ -56,9 +56,7 @@ class Workflow:
 
     def inputs(self, stage: str) -> Callable[[Any], list[str]]:
         """Return the input function of a stage's rule."""
-        return lambda wildcards: list(
-            dict.fromkeys(str(job.manifest) for job in self._job(stage, wildcards).needs.values())
-        )
+        return lambda wildcards: self._job(stage, wildcards).manifests
 
     def params(self, stage: str) -> dict[str, Callable[[Any], str]]:
         """Return the params of a stage's rule: what to run, and what Snakemake compares."""
@@ -67,8 +65,7 @@ class Workflow:
             return lambda wildcards: self._job(stage, wildcards).params[key]
 
         def call(wildcards: Any) -> str:
-            job = self._job(stage, wildcards)
-            return job.name + (f" --subject {job.subject}" if job.subject else "")
+            return self._job(stage, wildcards).call
 
         return {"call": call, **{key: value(key) for key in ("section", "inputs", "code")}}
 

@@ -33,6 +33,18 @@ def load_study(path: Path | str, variant: str | None = None) -> Study:
     FornixError
         With every problem found: line, what was found, what is allowed.
     """
+    raw, lines = read_raw(path)
+    return parse_study(raw, source=str(path), variant=variant, lines=lines)
+
+
+def read_raw(path: Path | str) -> tuple[Any, yaml.Node | None]:
+    """Return what a study file says, unchecked, and its YAML tree.
+
+    Raises
+    ------
+    FornixError
+        If the file can't be read, or isn't YAML.
+    """
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -49,7 +61,7 @@ def load_study(path: Path | str, variant: str | None = None) -> Study:
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         problem = f"not valid YAML: {getattr(error, 'problem', error)}"
         raise FornixError(problem, where=where, mend="check indentation, colons, quotes") from None
-    return parse_study(raw, source=str(path), variant=variant, lines=lines)
+    return raw, lines
 
 
 def parse_study(
@@ -96,11 +108,12 @@ def apply_variant(raw: dict[str, Any], variant: str | None, source: str) -> dict
         raise FornixError(problem, where=f"{source}: variants.{variant}", mend=mend)
     merged = dict(raw)
     for key, value in overrides.items():
-        merged[key] = _merge(raw[key], value) if key in raw else value
+        merged[key] = merge(raw[key], value) if key in raw else value
     return merged
 
 
-def _merge(old: Any, new: Any) -> Any:
+def merge(old: Any, new: Any) -> Any:
+    """Return a value with an override merged in, as :func:`apply_variant` says."""
     if not (isinstance(old, Mapping) and isinstance(new, Mapping)):
         return new
     for tag in ("source", "kind", "test"):
@@ -111,7 +124,7 @@ def _merge(old: Any, new: Any) -> Any:
         if value is None and isinstance(old.get(key), Mapping):
             del merged[key]
         else:
-            merged[key] = _merge(old[key], value) if key in old else value
+            merged[key] = merge(old[key], value) if key in old else value
     return merged
 
 

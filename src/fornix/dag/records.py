@@ -1,0 +1,72 @@
+"""Snakemake's notes on finished jobs, for artifacts that another folder's run has made.
+
+Snakemake compares a job's params and inputs with what it noted when the job last ran, and takes a
+file without a note for current. So artifacts that come from elsewhere bring their notes along: the
+job runs again here if its settings, inputs or code are others here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fornix.dag.job import Job
+
+
+def record_of(job: Job) -> dict[str, Any]:
+    """Return what there is to note of a job that is done, JSON-like."""
+    params = [job.call, *job.params.values()]
+    return {
+        "output": str(job.manifest),
+        "rule": job.stage,
+        "input": sorted(job.manifests),
+        "params": sorted(repr(value) for value in params),
+    }
+
+
+class Notes:
+    """The notes of a workflow's working directory.
+
+    Parameters
+    ----------
+    root
+        The project's root.
+    """
+
+    def __init__(self, root: Path = Path()) -> None:
+        from snakemake.persistence.file import FilePersistence
+
+        self._root = root
+        self._notes = FilePersistence(nolock=True, path=(root / ".snakemake").absolute())
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Note a job as done; ``record`` is from :func:`record_of`.
+
+        Its inputs must be there: a file that is newer than what was made from it doesn't count as
+        changed if its contents are those that were noted.
+        """
+        from snakemake.persistence import RECORD_FORMAT_VERSION, MetadataRecord
+
+        # Snakemake has no public call that notes a job that it didn't run.
+        self._notes._write_record(
+            record["output"],
+            MetadataRecord(
+                rule=record["rule"],
+                input=record["input"],
+                params=record["params"],
+                record_format_version=RECORD_FORMAT_VERSION,
+                incomplete=False,
+                input_checksums={
+                    name: _checksum(self._root / name)
+                    for name in record["input"]
+                    if (self._root / name).is_file()
+                },
+            ),
+        )
+        self._notes._unmark_incomplete(record["output"])
+
+
+def _checksum(path: Path) -> str:
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
