@@ -18,7 +18,9 @@ from fornix.simulate.scenery import draw
 from fornix.store.digests import part_digest
 from fornix.study.worlds.hierarchy import HierarchyWorld
 
+STRENGTHS = (0.5, 1.0)
 SMALL = {"n_subjects": 1, "n_runs": 3, "n_images": 80, "modality": "meg"}
+SMALL |= {"meg": {"strengths": STRENGTHS}}
 
 
 def world(**settings):
@@ -123,8 +125,9 @@ def test_regions_answer_in_turn_and_as_planted(dataset, epochs):
     design = fields.reshape(len(fields), -1).T
     courses = np.linalg.lstsq(design, means.reshape(-1, means.shape[2]), rcond=None)[0]
     times = np.arange(means.shape[2]) / 100
-    for found, onset in zip(courses, truth["latencies"].values(), strict=True):
-        planted = time_course(times, onset)
+    strengths = np.geomspace(*STRENGTHS, 8)
+    for found, onset, strength in zip(courses, truth["latencies"].values(), strengths, strict=True):
+        planted = strength * time_course(times, onset)
         assert np.corrcoef(found, planted)[0, 1] > 0.95
         # What lasts from the trial before adds a little.
         assert found.max() == pytest.approx(planted.max(), abs=0.2)
@@ -151,6 +154,7 @@ def test_without_hierarchy_all_answer_at_once():
     [
         ({"latencies": [0.2, 0.06]}, "must go up"),
         ({"latencies": [0.1, 0.7]}, "must go up"),
+        ({"strengths": [0.0, 1.0]}, "must be above 0"),
         ({"n_sensors": 3}, "greater than or equal to 16"),
     ],
     ids=str,

@@ -2,7 +2,7 @@
 
 Caron et al. (2021), with the backbone of DINOv3 (Siméoni et al. 2025) as transformers builds it:
 positions are rotations, so that views of any size need no interpolation. Of DINOv3's objective
-this is the image-level part; the patch-level one (iBOT), KoLeo and Gram anchoring aren't here.
+this is the image-level part and KoLeo; the patch-level part (iBOT) and Gram anchoring aren't here.
 
 A student and a teacher are the same network; a head of three layers maps the class token to a
 unit vector, and weight-normed prototypes to logits. The student's softmax for one view has to be

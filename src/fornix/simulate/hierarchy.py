@@ -1,8 +1,8 @@
 """The world ``hierarchy``: eight regions in a row, from edges at their place to category.
 
 What is planted: a voxel answers linearly to what its region is driven by, a mixture of neighbouring
-levels: simple cells (linear filters), complex cells (energy of orientations), parts (texture and
-outline), category. The control has no levels: pixels at a low resolution drive every region.
+levels: simple cells (linear filters), complex cells (energy of orientations), parts (which is
+where), category. The control has no levels: pixels at a low resolution drive every region.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scipy.signal import fftconvolve
 
 from fornix.seeds import generator
 from fornix.simulate.experiment import Shown, write_description, write_pictures, write_scans
-from fornix.simulate.scenery import CATEGORIES, OUTLINES, TEXTURES, Scene, draw
+from fornix.simulate.scenery import CATEGORIES, PARTS, Scene, draw
 from fornix.study.worlds.hierarchy import REGIONS, HierarchyWorld
 
 TASK = "hierarchy"
@@ -63,7 +63,7 @@ def write(world: HierarchyWorld, folder: Path) -> dict[str, Any]:
         task=TASK,
         table=pd.DataFrame([{"stim_file": one.name, **one.content} for one in scenes]),
         pixels=[one.pixels for one in scenes],
-        trial_type=[str(one.content["category"]) for one in scenes],
+        trial_type=[one.content["category"] for one in scenes],
         readme=readme,
     )
     write_pictures(shown, folder)
@@ -134,25 +134,28 @@ def levels_of(scenes: Sequence[Scene]) -> dict[str, NDArray[np.float64]]:
     """Return what drives the regions, level by level, each (picture, feature)."""
     images = np.stack([one.luminance for one in scenes])
     simple, energy = _filtered(images)
-    texts = {
-        key: [str(one.content[key]) for one in scenes] for key in ("outline", "texture", "category")
-    }
-    outlines, textures = _one_hot(texts["outline"], OUTLINES), _one_hot(texts["texture"], TEXTURES)
+    seen = np.array([list(one.content["parts"]) for one in scenes])
+    parts = seen[:, :, np.newaxis] == np.array(list(PARTS.values()))
+    category = np.array([one.content["category"] for one in scenes])[:, np.newaxis]
     return {
         "simple": simple,
         "complex": energy,
-        "parts": np.concatenate([outlines, textures], axis=1),
-        "category": _one_hot(texts["category"], sorted(CATEGORIES)),
+        "parts": parts.reshape(len(scenes), -1).astype(np.float64),
+        "category": (category == np.array(list(CATEGORIES))).astype(np.float64),
     }
 
 
 def pixels_of(scenes: Sequence[Scene]) -> NDArray[np.float64]:
-    """Return the mean colour of each place of a grid, (picture, place x colour)."""
-    images = np.stack([one.pixels for one in scenes]) / 255
+    """Return the mean grey of each place of a grid, (picture, place)."""
+    images = np.stack([one.luminance for one in scenes])
+    return np.asarray(_places(images).mean((2, 4)).reshape(len(images), -1))
+
+
+def _places(images: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cut images (picture, row, column) into places: (picture, place, row, place, column)."""
     side = images.shape[1] // GRID
     cut = images[:, : GRID * side, : GRID * side]
-    means = cut.reshape(len(images), GRID, side, GRID, side, 3).mean((2, 4))
-    return np.asarray(means.reshape(len(images), -1))
+    return cut.reshape(len(images), GRID, side, GRID, side)
 
 
 def _filtered(images: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -169,16 +172,13 @@ def _filtered(images: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray
             kernel = window * (wave - (window * wave).sum() / window.sum())
             pair.append(fftconvolve(images, kernel[None], mode="same", axes=(1, 2)))
         linear += [one[:, side // 2 :: side, side // 2 :: side] for one in pair]
-        energy = np.hypot(*pair)[:, : GRID * side, : GRID * side]
-        energies.append(energy.reshape(len(images), GRID, side, GRID, side).mean((2, 4)))
+        energies.append(_places(np.hypot(*pair)).mean((2, 4)))
     flat = [np.stack(one, axis=1).reshape(len(images), -1) for one in (linear, energies)]
     return flat[0], flat[1]
 
 
-def _one_hot(words: Sequence[str], known: Sequence[str]) -> NDArray[np.float64]:
-    return np.array([[float(word == one) for one in known] for word in words])
-
-
 def _standard(values: NDArray[np.float64]) -> NDArray[np.float64]:
     centred = values - values.mean(0)
-    return np.asarray(centred / centred.std(0))
+    deviation = centred.std(0)
+    # Of few pictures none may have a part at some place.
+    return np.asarray(centred / np.where(deviation > 0, deviation, 1))

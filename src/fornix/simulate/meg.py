@@ -75,7 +75,9 @@ def write_recordings(
     sensors = sensor_places(world.meg.n_sensors)
     info = sensor_info(sensors, world.meg.sampling_frequency)
     times = response_times(world)
+    strengths = np.geomspace(*world.meg.strengths, len(world.latencies))
     courses = np.stack([time_course(times, onset) for onset in world.latencies.values()])
+    courses *= strengths[:, np.newaxis]
     ceilings = []
     for subject in track(world.subjects(), "simulating MEG: subjects"):
         fields = region_fields(world, subject, sensors, answers(subject))
@@ -111,7 +113,7 @@ def region_fields(
 ) -> Floats:
     """Return what each region adds to each sensor at its peak, (region, picture, sensor), T.
 
-    All regions are equally strong: a distant or deep one is no noisier than another.
+    All regions are equally strong here: where it lies makes none noisier than another.
     """
     found = []
     for i, (region, values) in enumerate(answers.items()):

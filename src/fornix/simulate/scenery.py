@@ -1,14 +1,16 @@
-"""Pictures of three kinds: objects on a ground, fields seen from above, cells under a microscope.
+"""Pictures of three kinds: objects made of parts, fields seen from above, cells under a microscope.
 
-Objects have an outline, a texture, a place and a size; which outlines and textures go together
-makes their category, so that neither tells it alone. Pictures of fields and of cells have nothing
-of it, but the same colours, contrasts and sensor noise.
+An object is a mosaic of two of six parts; which two makes its category, so that no part tells it
+alone. Where each part lies, and whether it is light or dark, differs between pictures of one
+category: no pixel tells anything. Pictures of fields and of cells have nothing of it, but the same
+range of greys and the same sensor noise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,23 +18,25 @@ from numpy.typing import NDArray
 from fornix.seeds import generator
 
 Floats = NDArray[np.float64]
-Drawn = tuple[Floats, dict[str, str | float]]
+Drawn = tuple[Floats, dict[str, str]]
 
-OUTLINES = ("disc", "square", "triangle", "cross")
-TEXTURES = ("columns", "rows", "checks", "plain")
-CATEGORIES = {
-    **{"ball": ("disc", "columns"), "drum": ("disc", "rows")},
-    **{"crate": ("square", "columns"), "shelf": ("square", "rows")},
-    **{"flag": ("triangle", "checks"), "tent": ("triangle", "plain")},
-    **{"kite": ("cross", "checks"), "fan": ("cross", "plain")},
-}
-"""Category -> outline and texture. Every outline and every texture is in two of them."""
+PARTS = {"bars": "b", "posts": "p", "checks": "c", "ring": "r", "plus": "+", "saltire": "x"}
+"""Part -> its letter."""
+
+CATEGORIES = {f"{one}-{other}": (one, other) for one, other in combinations(PARTS, 2)}
+"""Category -> its two parts. Every part is in five of the fifteen."""
+
+PLACES = 4
+"""Places of parts along each side of a picture."""
 
 SENSOR = 0.02
 """Noise of every pixel, as a share of white."""
 
-TINT = 0.06
-"""Largest shift of a colour channel."""
+CONTRAST = 0.2
+"""Standard deviation of a part's greys."""
+
+FILLED = 0.8
+"""Share of places that have a part; ground is seen at the others."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +52,14 @@ class Scene:
     pixels
         uint8 (row, column, colour).
     content
-        Of an object: ``category``, ``outline``, ``texture``; ``x`` and ``y``, its centre, -1
-        (left, top) to 1; else empty.
+        Of an object: ``category``, its two parts' names; ``parts``, the letters (see ``PARTS``) of
+        what is at each place, row by row, ``.`` for ground. Else empty.
     """
 
     name: str
     kind: str
     pixels: NDArray[np.uint8]
-    content: dict[str, str | float] = field(default_factory=dict)
+    content: dict[str, str] = field(default_factory=dict)
 
     @property
     def luminance(self) -> NDArray[np.float64]:
@@ -73,39 +77,58 @@ def draw(kind: str, n: int, size: int, seed: int) -> list[Scene]:
     n
         How many; categories come in equal numbers, as far as possible.
     size
-        Side, pixels.
+        Side, pixels; of objects, a multiple of ``PLACES``.
     seed
         Of everything random.
     """
-    names = sorted(CATEGORIES)
+    names = list(CATEGORIES)
     order = generator(seed, "scenery", kind, "categories").permutation(n)
     found = []
     for i in range(n):
         random = generator(seed, "scenery", kind, i)
         image, content = KINDS[kind](size, names[order[i] % len(names)], random)
         image = image + random.normal(0, SENSOR, image.shape)
-        pixels = np.round(255 * image.clip(0, 1)).astype(np.uint8)
+        grey = np.round(255 * image.clip(0, 1)).astype(np.uint8)
+        pixels = np.repeat(grey[..., None], 3, axis=2)
         found.append(Scene(f"{kind}-{i + 1:05d}.png", kind, pixels, content))
     return found
 
 
 def _objects(size: int, category: str, random: np.random.Generator) -> Drawn:
-    outline, texture = CATEGORIES[category]
-    rows, columns = np.mgrid[:size, :size] / size
-    x, y = random.uniform(0.4, 0.6, 2)
-    radius = random.uniform(0.34, 0.42)
-    inside = _inside(outline, (columns - x) / radius, (rows - y) / radius)
-    ground = 0.5 + 0.07 * _clouds(size, random) + random.uniform(-0.1, 0.1)
-    level = 0.5 + random.choice([-1, 1]) * random.uniform(0.1, 0.25)
-    surface = level + 0.3 * _wave(texture, rows, columns, random)
-    image = np.where(
-        inside[..., None],
-        surface[..., None] + random.uniform(-TINT, TINT, 3),
-        ground[..., None] + random.uniform(-TINT, TINT, 3),
-    )
-    content: dict[str, str | float] = {"category": category, "outline": outline}
-    content |= {"texture": texture, "x": round(2 * x - 1, 4), "y": round(2 * y - 1, 4)}
-    return image, content
+    """Lay two parts, light and dark, out over a ground."""
+    side = size // PLACES
+    drawn = _parts(side)
+    image = 0.5 + 0.03 * _clouds(size, random)
+    seen = ""
+    for row, column in np.ndindex(PLACES, PLACES):
+        if random.random() > FILLED:
+            seen += "."
+            continue
+        part = CATEGORIES[category][random.integers(2)]
+        sign = random.choice([-1, 1])
+        there = np.s_[row * side : (row + 1) * side, column * side : (column + 1) * side]
+        image[there] += sign * random.uniform(0.8, 1.2) * CONTRAST * drawn[part]
+        seen += PARTS[part]
+    return image, {"category": category, "parts": seen}
+
+
+def _parts(side: int) -> dict[str, Floats]:
+    """Return each part's greys, (side, side), mean 0 and standard deviation 1."""
+    y, x = (2 * np.mgrid[:side, :side] + 1) / side - 1
+    away = np.hypot(x, y)
+    found = {
+        "bars": np.cos(2 * np.pi * y),
+        "posts": np.cos(2 * np.pi * x),
+        "checks": np.cos(1.6 * np.pi * x) * np.cos(1.6 * np.pi * y),
+        "ring": 1.6 * ((away > 0.4) & (away < 0.85)),
+        "plus": 1.6 * ((np.abs(x) < 0.25) | (np.abs(y) < 0.25)),
+        "saltire": 1.6 * ((np.abs(x - y) < 0.275) | (np.abs(x + y) < 0.275)),
+    }
+    # They fade towards the edge of their place, so that no border is seen between two.
+    faded = {name: (one - 0.6 * (one.min() >= 0)) * np.exp(-((away / 1.05) ** 4))
+             for name, one in found.items()}  # fmt: skip
+    centred = {name: one - one.mean() for name, one in faded.items()}
+    return {name: one / one.std() for name, one in centred.items()}
 
 
 def _aerial(size: int, category: str, random: np.random.Generator) -> Drawn:
@@ -123,7 +146,7 @@ def _aerial(size: int, category: str, random: np.random.Generator) -> Drawn:
         along = columns * np.cos(angle) + rows * np.sin(angle)
         furrows = 0.15 * np.sin(2 * np.pi * (cycles * along + random.uniform()))
         image = np.where(parcel == one, random.uniform(0.2, 0.8) + furrows, image)
-    return image[..., None] + random.uniform(-TINT, TINT, 3), {}
+    return image, {}
 
 
 def _cells(size: int, category: str, random: np.random.Generator) -> Drawn:
@@ -136,7 +159,7 @@ def _cells(size: int, category: str, random: np.random.Generator) -> Drawn:
         x, y = random.uniform(0, 1, 2)
         away = np.hypot(columns - x, rows - y) / random.uniform(0.04, 0.1)
         image = image + sign * (0.25 * np.exp(-(away**2)) - 0.1 * np.exp(-((away / 0.4) ** 2)))
-    return image[..., None] + random.uniform(-TINT, TINT, 3), {}
+    return image, {}
 
 
 KINDS: dict[str, Callable[[int, str, np.random.Generator], Drawn]] = {
@@ -144,29 +167,6 @@ KINDS: dict[str, Callable[[int, str, np.random.Generator], Drawn]] = {
     "aerial": _aerial,
     "cells": _cells,
 }
-
-
-def _inside(outline: str, x: Floats, y: Floats) -> NDArray[np.bool_]:
-    """Return which places an outline of radius 1 holds."""
-    if outline == "disc":
-        return np.asarray(x**2 + y**2 < 1)
-    if outline == "square":
-        return np.asarray((np.abs(x) < 0.85) & (np.abs(y) < 0.85))
-    if outline == "triangle":
-        return np.asarray((y < 0.8) & (y > -0.9) & (np.abs(x) < (y + 0.9) / 1.7))
-    return np.asarray(((np.abs(x) < 0.32) | (np.abs(y) < 0.32)) & (np.abs(x) < 1) & (np.abs(y) < 1))
-
-
-def _wave(
-    texture: str, rows: Floats, columns: Floats, random: np.random.Generator
-) -> NDArray[np.float64]:
-    """Return a texture of any spacing and phase, -1 to 1."""
-    step, phases = 2 * np.pi * random.uniform(5, 7), random.uniform(0, 2 * np.pi, 2)
-    across, along = np.sin(step * columns + phases[0]), np.sin(step * rows + phases[1])
-    if texture == "plain":
-        return np.zeros_like(across)
-    found = {"columns": across, "rows": along, "checks": 1.5 * across * along}[texture]
-    return np.asarray(found.clip(-1, 1))
 
 
 def _clouds(size: int, random: np.random.Generator) -> NDArray[np.float64]:

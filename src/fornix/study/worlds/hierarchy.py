@@ -26,6 +26,12 @@ class MegDesign(Section):
         description="onset of the first and of the last region's response, s after the image; "
         "the others' are spread evenly between them",
     )
+    strengths: tuple[float, float] = Field(
+        (1.0, 1.0),
+        description="size of the first and of the last region's response; the others' go from one "
+        "to the other in equal ratios. Fields of low regions cancel in part, as their cortex is "
+        "folded",
+    )
     noise_ceiling: float = Field(
         0.6,
         gt=0,
@@ -41,6 +47,9 @@ class MegDesign(Section):
             msg = f"latencies: {first} to {last} s must go up, from 0 or later to "
             msg += f"{self.trial_interval - 0.2:g} s (0.2 s before the next image)"
             raise ValueError(msg)
+        if min(self.strengths) <= 0:
+            msg = f"strengths: {self.strengths} must be above 0"
+            raise ValueError(msg)
         return self
 
 
@@ -51,14 +60,14 @@ class HierarchyWorld(PictureWorld):
     with an onset later than that of the region before it.
 
     The lowest answers to edges and lines at their place, the next ones to the energy of
-    orientations, then to textures and outlines, and the highest to the category alone. Without
+    orientations, then to which part is where, and the highest to the category alone. Without
     ``hierarchy`` all of them answer to the same low-resolution pixels, at the same time.
     """
 
     name: Literal["hierarchy"] = Field(description="name of the simulator")
     n_sessions: int = Field(1, ge=1, description="sessions a person")
     n_images: int = Field(400, ge=16, description="distinct images")
-    image_size: int = Field(32, ge=16, description="image side, pixels")
+    image_size: int = Field(32, ge=16, multiple_of=4, description="image side, pixels")
     n_voxels: int = Field(20, ge=8, description="voxels a region")
     trial_interval: float = Field(
         4.0,

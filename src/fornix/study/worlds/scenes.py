@@ -12,13 +12,13 @@ Kind = Literal["objects", "aerial", "cells"]
 
 
 class ScenesWorld(WorldSection):
-    """Pictures alone: objects on a ground, fields from above, or cells under a microscope."""
+    """Pictures alone: objects made of parts, fields from above, or cells under a microscope."""
 
     name: Literal["scenes"] = Field(description="name of the simulator")
     n_subjects: int = Field(0, ge=0, le=0, description="nobody is measured")
     kind: Kind = Field("objects", description="what the pictures show")
     n_images: int = Field(2000, ge=16, description="distinct images")
-    image_size: int = Field(32, ge=8, description="image side, pixels")
+    image_size: int = Field(32, ge=8, multiple_of=4, description="image side, pixels")
 
     def describe(self) -> str:
         """Say what is drawn, for the report's methods."""
