@@ -199,7 +199,7 @@ def train(
     if not len(sampler):
         problem = "there is no sample to train on"
         raise FornixError(problem, where=run.where, mend="hold out fewer samples")
-    device, n = torch_device(run.resources), run.resources.devices
+    device, n = torch_device(run.resources, run.resources.devices), run.resources.devices
     strategy = "ddp_fork" if n > 1 else "auto"  # the step is a closure: it can't be spawned
     fabric = Fabric(accelerator=device.type, strategy=strategy, devices=n, precision=plan.precision)
 
