@@ -10,10 +10,14 @@ rule evaluate:
         "logs/evaluate/{job}.tsv"
     wildcard_constraints:
         job=WORKFLOW.slugs("evaluate"),
+    group:
+        WORKFLOW.group("evaluate")
     threads: COMPUTE.threads
     resources:
-        mem_mb=lambda wildcards, attempt: COMPUTE.memory_mb * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        mem_mb=WORKFLOW.memory(COMPUTE.memory_mb),
+        runtime=WORKFLOW.runtime("evaluate"),
+        gpu=WORKFLOW.gpu("evaluate"),
+        turn=1,
     params:
         **WORKFLOW.params("evaluate"),
     shell:

@@ -10,8 +10,10 @@ rule fetch:
         job=WORKFLOW.slugs("fetch"),
     threads: COMPUTE.threads
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 720 * attempt,
+        mem_mb=WORKFLOW.memory(2000),
+        runtime=WORKFLOW.runtime("fetch"),
+        gpu=WORKFLOW.gpu("fetch"),
+        turn=1,
     params:
         **WORKFLOW.params("fetch"),
     shell:

@@ -10,10 +10,14 @@ rule ingest:
         "logs/ingest/{job}.tsv"
     wildcard_constraints:
         job=WORKFLOW.slugs("ingest"),
+    group:
+        WORKFLOW.group("ingest")
     threads: COMPUTE.threads
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        mem_mb=WORKFLOW.memory(2000),
+        runtime=WORKFLOW.runtime("ingest"),
+        gpu=WORKFLOW.gpu("ingest"),
+        turn=1,
     params:
         **WORKFLOW.params("ingest"),
     shell:

@@ -13,6 +13,7 @@ step; weights, the optimiser's state, the log and the place are in the checkpoin
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -413,3 +414,6 @@ class _Loop:
         self.optimizer.load_state_dict(state["optimizer"])
         self.place, self.best = _Place(**state["place"]), _Best(**state["best"])
         self.log.restore(state["log"])
+        if self.fabric.is_global_zero:
+            name, step = " ".join(self.about.purpose), self.place.step
+            print(f"{name}: goes on from step {step} of {self.total}", file=sys.stderr, flush=True)
