@@ -68,7 +68,7 @@ def last_job(slurm: Slurm) -> int:
     return max([int(job["JobId"]) for job in slurm.jobs()], default=0)
 
 
-def wait_for(what: Callable[[], object], seconds: float = 90) -> object:
+def wait_for(what: Callable[[], object], seconds: float = 240) -> object:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := what():
@@ -101,7 +101,7 @@ def running(project, *words: str):
         )
         try:
             yield run
-            code = run.wait(timeout=240)
+            code = run.wait(timeout=600)
         finally:
             run.kill()
             run.wait()

@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -202,7 +203,14 @@ def train(
         raise FornixError(problem, where=run.where, mend="hold out fewer samples")
     device, n = torch_device(run.resources, run.resources.devices), run.resources.devices
     strategy = "ddp_fork" if n > 1 else "auto"  # the step is a closure: it can't be spawned
-    fabric = Fabric(accelerator=device.type, strategy=strategy, devices=n, precision=plan.precision)
+    fabric = Fabric(
+        accelerator=device.type,
+        strategy=strategy,
+        devices=n,
+        precision=plan.precision,
+        # We start the processes, also where a scheduler's variables say that it could.
+        plugins=[LightningEnvironment()],
+    )
 
     if n > 1 and bool(torch.cuda.is_initialized()):  # type: ignore[no-untyped-call]
         problem = "this process uses a GPU already, and can't be split into several now"
