@@ -74,7 +74,7 @@ $(VENV)/.ready: pyproject.toml envs/constraints.txt envs/weights.txt | $(VENV)/b
 
 $(VENV)/.ready-dev: $(VENV)/.ready envs/motion.txt envs/vision.txt
 	@echo "fornix: installing what the tests need"
-	@$(PIP) install --constraint envs/constraints.txt --editable '.[dev]'
+	@$(PIP) install --constraint envs/constraints.txt --editable '.[dev,slurm]'
 	@$(PIP) install --no-deps --requirement envs/motion.txt
 	@rm -rf $(VENV)/vision
 	@$(PIP) install --no-deps --target $(VENV)/vision --requirement envs/vision.txt

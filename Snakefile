@@ -18,6 +18,7 @@ configfile: f"{workflow.basedir}/config/config.yaml"
 WORKFLOW = open_or_exit(config, workflow.overwrite_configfiles)
 FORNIX = f"{shlex.quote(sys.executable)} -m fornix"
 COMPUTE = WORKFLOW.study.compute
+WORKFLOW.allocate(workflow)
 if not workflow.output_settings.dryrun:
     WORKFLOW.publish()
 

@@ -10,11 +10,15 @@ rule analyse:
         "logs/analyse/{job}.tsv"
     wildcard_constraints:
         job=WORKFLOW.slugs("analyse"),
+    group:
+        WORKFLOW.group("analyse")
     threads: COMPUTE.threads
     resources:
-        mem_mb=lambda wildcards, attempt: COMPUTE.memory_mb * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        mem_mb=WORKFLOW.memory(COMPUTE.memory_mb),
+        runtime=WORKFLOW.runtime("analyse"),
+        gpu=WORKFLOW.gpu("analyse"),
+        turn=1,
     params:
         **WORKFLOW.params("analyse"),
     shell:
-        "{FORNIX} analyse {WORKFLOW.study_file} {params.call} 2> >(tee {log} >&2)"
+        "{FORNIX} analyse {WORKFLOW.study_file} {params.call} 2> >(trap '' TERM; tee {log} >&2)"

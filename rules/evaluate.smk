@@ -10,11 +10,15 @@ rule evaluate:
         "logs/evaluate/{job}.tsv"
     wildcard_constraints:
         job=WORKFLOW.slugs("evaluate"),
+    group:
+        WORKFLOW.group("evaluate")
     threads: COMPUTE.threads
     resources:
-        mem_mb=lambda wildcards, attempt: COMPUTE.memory_mb * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        mem_mb=WORKFLOW.memory(COMPUTE.memory_mb),
+        runtime=WORKFLOW.runtime("evaluate"),
+        gpu=WORKFLOW.gpu("evaluate"),
+        turn=1,
     params:
         **WORKFLOW.params("evaluate"),
     shell:
-        "{FORNIX} evaluate {WORKFLOW.study_file} {params.call} 2> >(tee {log} >&2)"
+        "{FORNIX} evaluate {WORKFLOW.study_file} {params.call} 2> >(trap '' TERM; tee {log} >&2)"

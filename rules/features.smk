@@ -10,11 +10,15 @@ rule features:
         "logs/features/{job}.tsv"
     wildcard_constraints:
         job=WORKFLOW.slugs("features"),
+    group:
+        WORKFLOW.group("features")
     threads: COMPUTE.threads
     resources:
-        mem_mb=lambda wildcards, attempt: COMPUTE.memory_mb * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        mem_mb=WORKFLOW.memory(COMPUTE.memory_mb),
+        runtime=WORKFLOW.runtime("features"),
+        gpu=WORKFLOW.gpu("features"),
+        turn=1,
     params:
         **WORKFLOW.params("features"),
     shell:
-        "{FORNIX} features {WORKFLOW.study_file} {params.call} 2> >(tee {log} >&2)"
+        "{FORNIX} features {WORKFLOW.study_file} {params.call} 2> >(trap '' TERM; tee {log} >&2)"

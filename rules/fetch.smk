@@ -10,9 +10,11 @@ rule fetch:
         job=WORKFLOW.slugs("fetch"),
     threads: COMPUTE.threads
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 720 * attempt,
+        mem_mb=WORKFLOW.memory(2000),
+        runtime=WORKFLOW.runtime("fetch"),
+        gpu=WORKFLOW.gpu("fetch"),
+        turn=1,
     params:
         **WORKFLOW.params("fetch"),
     shell:
-        "{FORNIX} fetch {WORKFLOW.study_file} {params.call} 2> >(tee {log} >&2)"
+        "{FORNIX} fetch {WORKFLOW.study_file} {params.call} 2> >(trap '' TERM; tee {log} >&2)"

@@ -10,11 +10,15 @@ rule fit:
         "logs/fit/{job}.tsv"
     wildcard_constraints:
         job=WORKFLOW.slugs("fit"),
+    group:
+        WORKFLOW.group("fit")
     threads: COMPUTE.threads
     resources:
-        mem_mb=lambda wildcards, attempt: COMPUTE.memory_mb * attempt,
-        runtime=lambda wildcards, attempt: 240 * attempt,
+        mem_mb=WORKFLOW.memory(COMPUTE.memory_mb),
+        runtime=WORKFLOW.runtime("fit"),
+        gpu=WORKFLOW.gpu("fit"),
+        turn=1,
     params:
         **WORKFLOW.params("fit"),
     shell:
-        "{FORNIX} fit {WORKFLOW.study_file} {params.call} 2> >(tee {log} >&2)"
+        "{FORNIX} fit {WORKFLOW.study_file} {params.call} 2> >(trap '' TERM; tee {log} >&2)"

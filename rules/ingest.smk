@@ -10,11 +10,15 @@ rule ingest:
         "logs/ingest/{job}.tsv"
     wildcard_constraints:
         job=WORKFLOW.slugs("ingest"),
+    group:
+        WORKFLOW.group("ingest")
     threads: COMPUTE.threads
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        mem_mb=WORKFLOW.memory(2000),
+        runtime=WORKFLOW.runtime("ingest"),
+        gpu=WORKFLOW.gpu("ingest"),
+        turn=1,
     params:
         **WORKFLOW.params("ingest"),
     shell:
-        "{FORNIX} ingest {WORKFLOW.study_file} {params.call} 2> >(tee {log} >&2)"
+        "{FORNIX} ingest {WORKFLOW.study_file} {params.call} 2> >(trap '' TERM; tee {log} >&2)"

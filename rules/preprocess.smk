@@ -10,11 +10,15 @@ rule preprocess:
         "logs/preprocess/{job}.tsv"
     wildcard_constraints:
         job=WORKFLOW.slugs("preprocess"),
+    group:
+        WORKFLOW.group("preprocess")
     threads: COMPUTE.threads
     resources:
-        mem_mb=lambda wildcards, attempt: COMPUTE.memory_mb * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        mem_mb=WORKFLOW.memory(COMPUTE.memory_mb),
+        runtime=WORKFLOW.runtime("preprocess"),
+        gpu=WORKFLOW.gpu("preprocess"),
+        turn=1,
     params:
         **WORKFLOW.params("preprocess"),
     shell:
-        "{FORNIX} preprocess {WORKFLOW.study_file} {params.call} 2> >(tee {log} >&2)"
+        "{FORNIX} preprocess {WORKFLOW.study_file} {params.call} 2> >(trap '' TERM; tee {log} >&2)"

@@ -12,9 +12,11 @@ rule report:
         job=WORKFLOW.slugs("report"),
     threads: COMPUTE.threads
     resources:
-        mem_mb=lambda wildcards, attempt: COMPUTE.memory_mb * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        mem_mb=WORKFLOW.memory(COMPUTE.memory_mb),
+        runtime=WORKFLOW.runtime("report"),
+        gpu=WORKFLOW.gpu("report"),
+        turn=1,
     params:
         **WORKFLOW.params("report"),
     shell:
-        "{FORNIX} report {WORKFLOW.study_file} {params.call} 2> >(tee {log} >&2)"
+        "{FORNIX} report {WORKFLOW.study_file} {params.call} 2> >(trap '' TERM; tee {log} >&2)"

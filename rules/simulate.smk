@@ -10,9 +10,11 @@ rule simulate:
         job=WORKFLOW.slugs("simulate"),
     threads: COMPUTE.threads
     resources:
-        mem_mb=lambda wildcards, attempt: COMPUTE.memory_mb * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        mem_mb=WORKFLOW.memory(COMPUTE.memory_mb),
+        runtime=WORKFLOW.runtime("simulate"),
+        gpu=WORKFLOW.gpu("simulate"),
+        turn=1,
     params:
         **WORKFLOW.params("simulate"),
     shell:
-        "{FORNIX} simulate {WORKFLOW.study_file} {params.call} 2> >(tee {log} >&2)"
+        "{FORNIX} simulate {WORKFLOW.study_file} {params.call} 2> >(trap '' TERM; tee {log} >&2)"

@@ -9,18 +9,27 @@ from contextlib import contextmanager
 import torch
 
 from fornix.errors import FornixError
+from fornix.gpus import lease
 from fornix.seeds import generator
 from fornix.study.compute import Compute
 
 
-def torch_device(resources: Compute) -> torch.device:
-    """Return where the model runs.
+def torch_device(resources: Compute, count: int = 1) -> torch.device:
+    """Return where the model runs, on GPUs that this process has to itself.
+
+    Parameters
+    ----------
+    resources
+        Which device is asked for.
+    count
+        GPUs that the process, with those it forks, is going to use.
 
     Raises
     ------
     FornixError
         If a GPU is asked for and there is none.
     """
+    lease(resources, count)
     there = torch.cuda.is_available()
     if resources.device == "cuda" and not there:
         problem = "device: cuda is asked for, but torch sees no GPU"

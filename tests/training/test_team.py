@@ -88,3 +88,12 @@ def test_told_to_end_they_save_one_place_and_go_on_from_it(tmp_path):
     resumed, found = trained(TWO, tmp_path, epochs=60)
     assert torch.equal(weights(resumed), weights(expected))
     assert found.log.equals(whole.log)
+
+
+def test_a_job_of_a_scheduler_starts_its_processes_itself(monkeypatch):
+    for name, value in {"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "a", "SLURM_PROCID": "0"}.items():
+        monkeypatch.setenv(name, value)
+    two, _ = trained(TWO)
+    for name in ("SLURM_NTASKS", "SLURM_JOB_NAME", "SLURM_PROCID"):
+        monkeypatch.delenv(name)
+    assert torch.equal(weights(two), weights(trained(TWO)[0]))

@@ -7,11 +7,13 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
 import yaml
 
+from fornix.dag.allocation import Allocation
 from fornix.dag.check import check_cached
 from fornix.dag.graph import Graph
 from fornix.dag.job import Job
@@ -48,6 +50,7 @@ class Workflow:
         self.graph = Graph(self.study, self.label, CACHE)
         self.study_file = write_resolved(self.study, self.label)
         check_cached(self.graph)
+        self._snakemake: Any = None
         self._lock: IO[str] | None = None
 
     def slugs(self, stage: str) -> str:
@@ -56,7 +59,12 @@ class Workflow:
 
     def inputs(self, stage: str) -> Callable[[Any], list[str]]:
         """Return the input function of a stage's rule."""
-        return lambda wildcards: self._job(stage, wildcards).manifests
+
+        def manifests(wildcards: Any) -> list[str]:
+            _ = self.allocation  # the first moment at which the executor is known
+            return self._job(stage, wildcards).manifests
+
+        return manifests
 
     def params(self, stage: str) -> dict[str, Callable[[Any], str]]:
         """Return the params of a stage's rule: what to run, and what Snakemake compares."""
@@ -68,6 +76,41 @@ class Workflow:
             return self._job(stage, wildcards).call
 
         return {"call": call, **{key: value(key) for key in ("section", "inputs", "code")}}
+
+    def allocate(self, snakemake: Any) -> None:
+        """Let jobs ask for what the executor of this run counts and takes together.
+
+        Parameters
+        ----------
+        snakemake
+            The ``workflow`` of the Snakefile.
+        """
+        self._snakemake = snakemake
+
+    @cached_property
+    def allocation(self) -> Allocation:
+        """What jobs ask for; while the Snakefile is read, Snakemake doesn't know its executor."""
+        if self._snakemake is None:
+            return Allocation(self.graph, self.study.compute)
+        return Allocation.under(self._snakemake, self.graph, self.study.compute)
+
+    def gpu(self, stage: str) -> Callable[[Any], int]:
+        """Return the GPUs that the jobs of a stage's rule ask for."""
+        return lambda wildcards: self.allocation.gpus(self._job(stage, wildcards))
+
+    def group(self, stage: str) -> Callable[[Any], str | None]:
+        """Return the name under which jobs of a stage's rule are submitted together, if any."""
+        return lambda wildcards: self.allocation.group(self._job(stage, wildcards))
+
+    def memory(self, megabytes: int) -> Callable[[Any, int], int]:
+        """Return the memory that a rule's jobs ask for, MB; more at each further attempt."""
+        return lambda wildcards, attempt: megabytes * attempt
+
+    def runtime(self, stage: str) -> Callable[[Any, int], int]:
+        """Return the time that a rule's jobs ask for, minutes; more at each further attempt."""
+        return lambda wildcards, attempt: (
+            self.allocation.minutes(self._job(stage, wildcards)) * attempt
+        )
 
     def _job(self, stage: str, wildcards: Any) -> Job:
         return self.graph.by_slug(stage, wildcards.job)

@@ -35,6 +35,7 @@ from fornix.features.onnx_graph import (
     to_float32,
 )
 from fornix.features.onnx_weights import draw_weights
+from fornix.gpus import lease
 from fornix.store.digests import combine, file_digest
 from fornix.study.features.onnx import OnnxFeatures
 from fornix.study.paths import expand
@@ -192,6 +193,8 @@ class _Graph:
         """
         device, gpu = self.context.resources.device, "CUDAExecutionProvider"
         there = gpu in onnxruntime.get_available_providers()
+        if there:
+            lease(self.context.resources)
         if device == "cuda" and not there:
             problem = "device: cuda is asked for, but onnxruntime knows no GPU"
             mend = "take device: auto or cpu, or install onnxruntime-gpu"

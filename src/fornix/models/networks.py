@@ -268,7 +268,7 @@ class _Jobs:
 
     @property
     def device(self) -> torch.device:
-        return torch_device(self.context.resources)
+        return torch_device(self.context.resources, self.context.resources.devices)
 
     def learn(
         self, name: str, rows: Rows, inner: NDArray[np.intp], found: Predictions

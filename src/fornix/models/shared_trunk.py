@@ -101,7 +101,7 @@ def _fit_layer(
     inputs = {
         who: one_layer(one, target).reshape(len(one.responses), -1) for who, one in data.items()
     }
-    device = torch_device(context.resources)
+    device = torch_device(context.resources, context.resources.devices)
     for who, one in data.items():
         found[who].predicted[target] = np.full_like(one.responses, np.nan)
     every = {who: np.arange(len(one.responses)) for who, one in data.items()}

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fornix.errors import FornixError
+from fornix.gpus import lease
 
 if TYPE_CHECKING:
     from fornix.study.compute import Compute
@@ -128,6 +129,8 @@ def choose_backend(resources: Compute | None, flops: float) -> Backend:
         return Backend()
     import torch
 
+    assert resources is not None  # noqa: S101 - without them the processor is wanted
+    lease(resources)
     if torch.cuda.is_available():
         return Backend("cuda")
     if wanted == "cuda":

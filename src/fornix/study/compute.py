@@ -29,6 +29,12 @@ class Compute(Section):
     gpu_memory_mb: int = Field(
         8000, ge=500, description="memory of a GPU that a job's solvers may take, MB"
     )
+    gpu_jobs: int = Field(
+        1,
+        ge=1,
+        description="jobs that may share a GPU of this machine; 1: a job has its GPU to itself. "
+        "A scheduler such as Slurm lends GPUs by itself",
+    )
     workers: int | Literal["auto"] = Field(
         "auto",
         description="processes that read and decode stimuli; 0: a thread of the job. auto: as "

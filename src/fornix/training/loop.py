@@ -13,6 +13,7 @@ step; weights, the optimiser's state, the log and the place are in the checkpoin
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ import numpy as np
 import pandas as pd
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -199,9 +201,16 @@ def train(
     if not len(sampler):
         problem = "there is no sample to train on"
         raise FornixError(problem, where=run.where, mend="hold out fewer samples")
-    device, n = torch_device(run.resources), run.resources.devices
+    device, n = torch_device(run.resources, run.resources.devices), run.resources.devices
     strategy = "ddp_fork" if n > 1 else "auto"  # the step is a closure: it can't be spawned
-    fabric = Fabric(accelerator=device.type, strategy=strategy, devices=n, precision=plan.precision)
+    fabric = Fabric(
+        accelerator=device.type,
+        strategy=strategy,
+        devices=n,
+        precision=plan.precision,
+        # We start the processes, also where a scheduler's variables say that it could.
+        plugins=[LightningEnvironment()],
+    )
 
     if n > 1 and bool(torch.cuda.is_initialized()):  # type: ignore[no-untyped-call]
         problem = "this process uses a GPU already, and can't be split into several now"
@@ -413,3 +422,6 @@ class _Loop:
         self.optimizer.load_state_dict(state["optimizer"])
         self.place, self.best = _Place(**state["place"]), _Best(**state["best"])
         self.log.restore(state["log"])
+        if self.fabric.is_global_zero:
+            name, step = " ".join(self.about.purpose), self.place.step
+            print(f"{name}: goes on from step {step} of {self.total}", file=sys.stderr, flush=True)

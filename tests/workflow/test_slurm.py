@@ -1,0 +1,237 @@
+"""A study on a real Slurm: one node in a folder of its own, with pretended cores and GPUs."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from one_node_slurm import Slurm, environment_of, missing
+
+pytestmark = pytest.mark.long
+
+PROFILE = ("--profile", "workflow/profiles/slurm", "--slurm-status-command", "squeue")
+QUICK = ("--slurm-init-seconds-before-status-checks", "4", "--latency-wait", "5")
+VIT = {
+    **{"kind": "dino", "dataset": "shapes", "image_size": 16, "patch_size": 8},
+    **{"width": 8, "depth": 1, "heads": 1, "prototypes": 16, "head_width": 8, "bottleneck": 8},
+    **{"crops": {"n_local": 0}, "training": {"steps": 1500, "batch_size": 8}},
+}
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    """Return a running Slurm, or skip with the reason."""
+    if reason := missing():
+        pytest.skip(reason)
+    if find_spec("snakemake_executor_plugin_slurm") is None:
+        pytest.skip("no snakemake-executor-plugin-slurm (pip install '.[slurm]')")
+    found = Slurm(tmp_path_factory.mktemp("slurm"))
+    before = dict(os.environ)
+    try:
+        found.start()
+        os.environ.update(found.environment)
+        yield found
+    finally:
+        found.stop()
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def copy_of(project, root: Path, *leave_out: str):
+    """Return a copy of a project without its results, and without these parts of its cache."""
+    drop = shutil.ignore_patterns("results", ".snakemake", "logs", "__pycache__")
+    shutil.copytree(project.root, root, ignore=drop, symlinks=True)
+    for pattern in leave_out:
+        for folder in (root / "cache").glob(pattern):
+            shutil.rmtree(folder)
+    return type(project)(root, project.raw)
+
+
+def new_jobs(slurm: Slurm, before: int) -> list[dict[str, str]]:
+    return [job for job in slurm.jobs() if int(job["JobId"]) > before]
+
+
+def last_job(slurm: Slurm) -> int:
+    return max([int(job["JobId"]) for job in slurm.jobs()], default=0)
+
+
+def wait_for(what: Callable[[], object], seconds: float = 240) -> object:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := what():
+            return found
+        time.sleep(0.01)
+    pytest.fail("what was waited for didn't come")
+
+
+def process(slurm: Slurm, stage: str) -> int | None:
+    """Return the process of a stage's job, once there is one."""
+    for pid in slurm.processes():
+        with suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if b"fornix" in words and stage.encode() in words:
+                return pid
+    return None
+
+
+@contextmanager
+def running(project, *words: str):
+    """Run Snakemake beside the test; at the end it must have succeeded."""
+    call = [str(Path(sys.executable).parent / "snakemake"), "--configfile", "small.yaml", *words]
+    with (project.root / "run.txt").open("w") as said:
+        run = subprocess.Popen(
+            call,
+            cwd=project.root,
+            env=project.environment,
+            stdout=said,
+            stderr=said,
+        )
+        try:
+            yield run
+            code = run.wait(timeout=600)
+        finally:
+            run.kill()
+            run.wait()
+    assert code == 0, (project.root / "run.txt").read_text()
+
+
+def digest(project, pattern: str) -> str:
+    """Return the digest of the contents of an artifact."""
+    path = next(project.root.glob(f"cache/{pattern}/manifest.json"))
+    return json.loads(path.read_text())["digest"]
+
+
+def test_a_study_ends_in_the_same_bytes_as_on_one_machine(finished, slurm, tmp_path):
+    project = copy_of(finished, tmp_path / "project", "*/of_gabor-*", "reports")
+    fits = {"of_gabor": finished.raw["fits"]["of_gabor"]}
+    project.write({**finished.raw, "fits": fits})
+    before = last_job(slurm)
+    with running(project, *PROFILE, *QUICK):
+        pass
+    for pattern in ("fits/of_gabor-*/sub-01", "fits/of_gabor-*/sub-02", "scores/of_gabor-*"):
+        assert digest(project, pattern) == digest(finished, pattern)
+    assert (project.root / "results/small/report.html").exists()
+    # Two fits, an evaluation and the report: the fits are submitted together.
+    fit, evaluate, report = new_jobs(slurm, before)
+    assert {job["JobState"] for job in (fit, evaluate, report)} == {"COMPLETED"}
+    assert {job["Partition"] for job in (fit, evaluate, report)} == {"cpu"}
+    # They run in turn, so they ask for what one of them needs, for the time of both.
+    assert "cpu=1,mem=4000M" in fit["TRES"]
+    assert fit["TimeLimit"] == "00:30:00"
+
+
+def test_a_training_goes_on_after_a_signal_and_after_a_dead_node(finished, slurm, tmp_path):
+    raw = {**finished.raw, "claims": [], "fits": {"vit": VIT}}
+    raw["fits"]["of_vit"] = {**finished.raw["fits"]["of_gabor"], "features": ["vit"]}
+    model = {"kind": "huggingface", "dataset": "shapes", "model": "fit:vit"}
+    raw["features"] = {"vit": model}
+    alone = copy_of(finished, tmp_path / "alone", "fits", "scores", "reports")
+    alone.write(raw)
+    project = copy_of(alone, tmp_path / "project")
+    alone.snakemake("--omit-from", "features")
+    before = last_job(slurm)
+
+    def job_that_runs(after: int) -> dict[str, str] | None:
+        found = [job for job in new_jobs(slurm, after) if job["JobState"] == "RUNNING"]
+        return found[0] if found else None
+
+    def saved(since: float) -> bool:
+        files = project.root.glob("cache/fits/.vit-*.partial/.scratch/*.pt")
+        return any(path.stat().st_mtime > since for path in files)
+
+    with running(project, "--omit-from", "features", *PROFILE, *QUICK):
+        first = wait_for(lambda: job_that_runs(before))
+        given = environment_of(wait_for(lambda: process(slurm, "fit")))
+        wait_for(lambda: saved(0))
+        slurm.call("scancel", "--signal=TERM", first["JobId"])
+        second = wait_for(lambda: job_that_runs(int(first["JobId"])))
+        wait_for(lambda: process(slurm, "fit"))
+        begun = time.time()
+        wait_for(lambda: saved(begun))
+        slurm.kill_node()
+        slurm.start_node()
+        time.sleep(2)  # the controller still cleans up after the job that was there
+        slurm.call("scontrol", "update", f"JobId={second['JobId']}", "StartTime=now")
+    # It came with a GPU of its own, from the partition that has some.
+    assert given["SLURM_GPUS_ON_NODE"] == "1"
+    assert given["CUDA_VISIBLE_DEVICES"] in ("0", "1")
+    assert first["Partition"] == "gpu"
+    # Snakemake submitted it again after the signal, Slurm started it again after the node died.
+    states = {job["JobId"]: job["JobState"] for job in new_jobs(slurm, before)}
+    assert states == {first["JobId"]: "FAILED", second["JobId"]: "COMPLETED"}
+    assert second["TimeLimit"] == "08:00:00"  # twice that of the first attempt
+    assert next(job for job in slurm.jobs() if job["JobId"] == second["JobId"])["Restarts"] == "1"
+    log = next(project.root.glob("logs/fit/vit-*.log")).read_text()
+    assert int(re.search(r"goes on from step (\d+) of 1500", log)[1]) > 0
+    assert digest(project, "fits/vit-*") == digest(alone, "fits/vit-*")
+
+
+@pytest.fixture(scope="module")
+def large(finished, tmp_path_factory):
+    """Return a project with features of several blocks, made on one machine."""
+    project = copy_of(finished, tmp_path_factory.mktemp("large") / "alone", "fits", "scores")
+    raw = {**finished.raw, "claims": [], "compute": {"memory_mb": 500}}
+    raw["features"] = {"large": {"kind": "pixels", "dataset": "shapes", "size": 1024}}
+    raw["fits"] = {"of_large": {**finished.raw["fits"]["of_gabor"], "features": ["large"]}}
+    project.write(raw)
+    project.snakemake("--until", "features")
+    return type(project)(project.root, raw)
+
+
+def test_a_job_out_of_memory_or_time_gets_more_of_both(large, slurm, tmp_path):
+    project = copy_of(large, tmp_path / "project", "features/large-*")
+    lock = next((project.root / "cache/features").glob(".large-*.lock"))
+    before = last_job(slurm)
+
+    def jobs() -> list[dict[str, str]]:
+        return new_jobs(slurm, before)
+
+    def said() -> str:
+        return "".join(path.read_text() for path in project.root.glob("logs/features/large-*.log"))
+
+    with running(project, "--until", "features", *PROFILE, *QUICK):
+        wait_for(lambda: [job for job in jobs() if job["JobState"] == "FAILED"])
+        with lock.open("a") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)  # the second attempt waits until its time is over
+            wait_for(lambda: "waiting for another process" in said())
+            slurm.call("scontrol", "update", f"JobId={jobs()[1]['JobId']}", "TimeLimit=0")
+            wait_for(lambda: [job["JobState"] for job in jobs()][1:] == ["TIMEOUT"])
+    assert [job["JobState"] for job in jobs()] == ["FAILED", "TIMEOUT", "COMPLETED"]
+    memory = [re.search(r"mem=(\w+)", job["TRES"])[1] for job in jobs()]
+    assert memory == ["500M", "1000M", "1500M"]
+    assert [job["TimeLimit"] for job in jobs()] == ["00:30:00", "00:00:00", "01:30:00"]
+    assert "exceeded memory limit" in Path(jobs()[0]["StdOut"]).read_text()
+    assert digest(project, "features/large-*") == digest(large, "features/large-*")
+
+
+def test_features_go_on_after_the_last_block(large, slurm, tmp_path):
+    project = copy_of(large, tmp_path / "project", "features/large-*")
+    project.write({**large.raw, "compute": {"memory_mb": 4000}})
+    before = last_job(slurm)
+
+    def some_rows() -> bool:
+        files = list(project.root.glob("cache/features/.large-*.partial/.progress.json"))
+        return bool(files) and json.loads(files[0].read_text())["state"]["rows"] > 0
+
+    with running(project, "--until", "features", *PROFILE, *QUICK):
+        wait_for(some_rows)
+        os.kill(process(slurm, "features"), signal.SIGSTOP)  # no more until it is killed
+        slurm.call("scancel", "--signal=KILL", new_jobs(slurm, before)[0]["JobId"])
+    assert [job["JobState"] for job in new_jobs(slurm, before)] == ["CANCELLED", "COMPLETED"]
+    path = next(project.root.glob("cache/features/large-*/manifest.json"))
+    notes = json.loads(path.read_text())["notes"]
+    assert 0 < notes["rows_resumed"] < notes["n_rows"]
+    assert digest(project, "features/large-*") == digest(large, "features/large-*")
