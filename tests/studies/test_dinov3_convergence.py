@@ -33,7 +33,7 @@ def test_the_claims_hold_where_regions_stand_in_a_row(run):
     table = rows.pivot_table(index="subject", columns="target", values="value")
     assert (table["objects_large_600"] > table["objects_large_0"] + 0.2).all()
     effects = scores.query("metric == 'eta_squared' and unit == 'encoding_score'")
-    assert (effects.set_index("target").loc[["size", "training"], "p"] < 0.05).all()
+    assert (effects.set_index("target").loc[["size", "training", "images"], "p"] < 0.05).all()
 
 
 def test_they_fail_where_pixels_drive_all_regions_alike(run):
