@@ -23,10 +23,10 @@ import numpy as np
 import pandas as pd
 import torch
 import transformers
-from fornix.features.devices import settings
 from measure import say
 from PIL import Image
 
+from fornix.devices import settings
 from fornix.features import forward, huggingface
 from fornix.stages import features
 from fornix.store import Recipe, Target, create, open_artifact
