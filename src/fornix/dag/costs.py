@@ -22,6 +22,7 @@ from typing import Any
 
 from fornix.dag.graph import STAGES, Graph
 from fornix.dag.job import Job
+from fornix.dag.leaves import leaves
 from fornix.errors import FornixError
 from fornix.store.artifact import MANIFEST, TWIN
 from fornix.study.load import load_study
@@ -113,7 +114,6 @@ class Past:
     def estimate(self, job: Job) -> Estimate:
         """Return what a job would cost."""
         if job.folder not in self._done:
-            self._done[job.folder] = Estimate()  # a circle can't be, and must not hang
             self._done[job.folder] = self._estimate(job)
         return self._done[job.folder]
 
@@ -122,10 +122,11 @@ class Past:
             return self._from(own, 1.0, self._size(own), "its own run")
         same = [run for run in self.runs if run.job.key == job.key and _kind(run.job) == _kind(job)]
         for run in sorted(same, key=lambda run: str(run.spent["started"]), reverse=True):
-            factor = self._factor(job, run.job)
-            if factor is not None:
-                size = self._size(run) * _share(job, run) * self._growth(job, run.job)
-                return self._from(run, factor, size, "scaled")
+            counts, ratio = _counts(run.job, job), self._ratio(job, run.job)
+            if ratio is not None:
+                grows = ratio if job.needs else counts  # what reads nothing grows by its counts
+                size = self._size(run) * _share(job, run) * grows
+                return self._from(run, counts * ratio, size, "scaled")
         return self._alike(job)
 
     def _from(self, run: Run, factor: float, size: float, grounds: str) -> Estimate:
@@ -158,20 +159,12 @@ class Past:
             grounds="alike",
         )
 
-    def _factor(self, job: Job, other: Job) -> float | None:
-        """Return how many times the work of another job one is; None: that can't be told."""
-        counts = _counts(other, job)
+    def _ratio(self, job: Job, other: Job) -> float | None:
+        """Return the ratio of what two jobs read, 1 if nothing; None: that can't be told."""
         if not job.needs:
-            return counts
+            return 1.0
         mine, theirs = self._reads(job), self._reads(other)
-        return counts * mine / theirs if mine and theirs else None
-
-    def _growth(self, job: Job, other: Job) -> float:
-        """Return the ratio of what two jobs read, or of their counts where they read nothing."""
-        if not job.needs:
-            return _counts(other, job)
-        mine, theirs = self._reads(job), self._reads(other)
-        return mine / theirs if mine and theirs else 1.0
+        return mine / theirs if mine and theirs else None
 
     def _reads(self, job: Job) -> float | None:
         """Return the bytes of a job's inputs; None: one of them is unknown."""
@@ -325,24 +318,16 @@ def _counts(old: Job, new: Job) -> float:
     """Return the product of the ratios of all counts in which two jobs' settings differ."""
     if new.stage == "report":  # its section is the whole study, whose work others have done
         return 1.0
-    factor, before = 1.0, dict(_leaves(old.section.identity()))
-    for key, value in _leaves(new.section.identity()):
+    factor, before = 1.0, dict(leaves(old.section.identity()))
+    for key, value in leaves(new.section.identity()):
         was = before.get(key)
-        if key[-1] in COUNTS and _positive(value) and _positive(was):
+        if key.rpartition(".")[2] in COUNTS and _positive(value) and _positive(was):
             factor *= value / was
     return factor
 
 
 def _positive(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-
-
-def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _leaves(inner, (*path, str(key)))
-    elif path:
-        yield path, value
 
 
 def _share(job: Job, run: Run) -> float:

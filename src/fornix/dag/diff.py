@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fornix.dag.graph import Graph
+from fornix.dag.leaves import leaves
 from fornix.errors import FornixError
 from fornix.store.artifact import MANIFEST, open_artifact
 from fornix.study.load import load_study
@@ -26,10 +27,13 @@ SCORE_PARTS = ("missing", "changed", "p_changed", "only_in_a", "only_in_b")
 SHORT = 12
 MAX_VALUE = 40
 MAX_ROWS = 20
+"""Lines shown of a part; ``--json`` has them all."""
+
 ROUNDING = 1e-9
+"""Share of a score by which two that differ by rounding alone may be apart."""
+
 OUTSIDE = frozenset({"root", "recordings", "events", "companions", "stimuli", "weights"})
 """Inputs that no job has made; the others differ because something above them does."""
-"""Lines shown of a part; ``--json`` has them all."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,7 @@ def _of_results(folder: Path) -> Side:
         if (digest, name) in cached:
             manifests[key] = cached[digest, name]
     manifests["report"] = report.manifest
-    settings = dict(_leaves(report.manifest["recipe"]["section"]))
+    settings = dict(leaves(report.manifest["recipe"]["section"]))
     scores = folder / "scores.parquet"
     return Side(str(folder), settings, digests, manifests, scores if scores.exists() else None)
 
@@ -175,7 +179,7 @@ def _of_study(path: Path, variant: str | None) -> Side:
     }
     scores = graph.report.folder / "scores.parquet" if "report" in manifests else None
     title = f"{path}, variant {variant}" if variant else str(path)
-    return Side(title, dict(_leaves(study.identity())), digests, manifests, scores)
+    return Side(title, dict(leaves(study.identity())), digests, manifests, scores)
 
 
 def _cached(cache: Path) -> dict[tuple[str, str], Mapping[str, Any]]:
@@ -391,15 +395,3 @@ def _block(title: str, rows: list[list[str]]) -> Iterator[str]:
 def _value(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= MAX_VALUE else text[: MAX_VALUE - 3] + "..."
-
-
-def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (dotted key, value); lists of mappings are walked into, other lists are values."""
-    if isinstance(value, Mapping) and value:
-        for key, inner in value.items():
-            yield from _leaves(inner, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
-        for at, inner in enumerate(value):
-            yield from _leaves(inner, f"{path}.{at}")
-    else:
-        yield path, value
