@@ -30,14 +30,11 @@ from fornix.evaluation.partition import partition_rows
 from fornix.evaluation.regions import Ceilings, Judged, Places, judge_predictions, rows_of
 from fornix.evaluation.resampling import Resampling
 from fornix.evaluation.shared import shared_samples
-from fornix.evaluation.table import GROUP, Evaluated
+from fornix.evaluation.table import GROUP, VOLUME, Evaluated
 from fornix.evaluation.together import Together
 from fornix.evaluation.unique import JOINT, unique_rows
 from fornix.progress import track
 from fornix.study.scores import Evaluation, Scores
-
-KEPT_ATTRS = ("volume_shape", "affine", "space")
-"""Attributes of predictions that maps keep."""
 
 
 def evaluate(
@@ -73,9 +70,9 @@ def evaluate(
         places = _usable(one, share, found.notes)
         profiles.append([])
         found.rows += _rows(one, share, places, kind, resampling=resampling, profiles=profiles[-1])
-        found.rows += lags.lag_rows(one, share, places, resampling.drawn(one.drawn_together[1]))
+        drawn = resampling.drawn(one.drawn_together[1])
+        found.rows += lags.lag_rows(one, share, places, drawn)
         if scores.windows:
-            drawn = resampling.drawn(one.drawn_together[1])
             found.rows += windows.window_rows(one, share, places, drawn, found.notes)
         found.rows += attention_rows(subject, one.fit, scores, one.rng("attention"))
         if scores.compare:
@@ -267,6 +264,6 @@ def _maps(one: HeldOut, share: Floats, how: Mapping[str, str]) -> xr.Dataset:
             "ceiling": ("unit", np.sqrt(share).astype(np.float32)),
         },
         coords={"target": targets.astype(object)} | {n: one.fit.coords[n] for n in names},
-        attrs={k: one.fit.attrs[k] for k in KEPT_ATTRS if k in one.fit.attrs}
+        attrs={k: one.fit.attrs[k] for k in VOLUME if k in one.fit.attrs}
         | {"subject": one.name, "how": json.dumps(dict(how))},
     )

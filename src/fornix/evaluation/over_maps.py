@@ -17,7 +17,7 @@ from fornix.evaluation.permutation import p_value
 from fornix.evaluation.statistics.clusters import cluster_test
 from fornix.evaluation.statistics.families import false_discovery
 from fornix.evaluation.statistics.signs import ENOUGH, sign_patterns, t_of_signs
-from fornix.evaluation.table import GROUP
+from fornix.evaluation.table import GROUP, VOLUME
 from fornix.progress import track
 from fornix.seeds import generator
 from fornix.study.scores import Scores
@@ -36,9 +36,6 @@ HOW_CORRECTED = {
 
 CHUNK_BYTES = 64 << 20
 """Memory of the t of some units under all patterns of signs."""
-
-GRID = ("volume_shape", "affine", "space")
-"""Attributes by which voxels of several subjects are the same places."""
 
 
 class _Tests(NamedTuple):
@@ -101,7 +98,7 @@ def group_map(
     }
     if scores.correction != "none":
         variables["p_corrected"] = (dims, found.corrected)
-    attrs = {key: units.attrs[key] for key in GRID if key in units.attrs}
+    attrs = {key: units.attrs[key] for key in VOLUME if key in units.attrs}
     how = HOW + HOW_CORRECTED[scores.correction]
     return xr.Dataset(variables, coords=kept, attrs=attrs | {"n_subjects": len(maps), "how": how})
 
@@ -138,7 +135,7 @@ def _incomparable(maps: Mapping[str, xr.Dataset]) -> str:
         return "units have no names"
     if set(VOXEL) <= set(first.coords):
         grids = {
-            json.dumps([np.asarray(_listed(one.attrs.get(key, ""))).tolist() for key in GRID])
+            json.dumps([np.asarray(_listed(one.attrs.get(key, ""))).tolist() for key in VOLUME])
             for one in maps.values()
         }
         if len(grids) > 1:

@@ -21,14 +21,11 @@ from fornix.evaluation.rsa import WORDS
 from fornix.evaluation.spheres import sphere_members, sphere_rdms
 from fornix.evaluation.statistics.clusters import cluster_p
 from fornix.evaluation.statistics.families import Family, false_discovery
-from fornix.evaluation.table import Evaluated, score_row
+from fornix.evaluation.table import VOLUME, Evaluated, score_row
 from fornix.progress import track
 from fornix.seeds import generator
 from fornix.study.fits.searchlight import SearchlightFit
 from fornix.study.scores import Evaluation, Scores
-
-KEPT_ATTRS = ("volume_shape", "affine", "space")
-"""Attributes of patterns that maps keep."""
 
 BATCH_BYTES = 128 << 20
 """Memory of the dissimilarities of spheres that are compared together."""
@@ -277,6 +274,6 @@ class _Subject:
             variables,
             coords={"target": np.array(self.targets, dtype=object)}
             | {name: self.fit.coords[name] for name in names},
-            attrs={k: self.fit.attrs[k] for k in KEPT_ATTRS if k in self.fit.attrs}
+            attrs={k: self.fit.attrs[k] for k in VOLUME if k in self.fit.attrs}
             | {"subject": self.name, "how": json.dumps(dict(how))},
         )

@@ -73,21 +73,18 @@ def sphere_rdms(
             index[k, : size[k]] = members[sphere]
         inside = (index < n_voxels)[..., None]
         if distance == "crossnobis":
-            grams = _cross_validated(padded, index) / size[:, None, None]
-        else:
-            grams = np.zeros((len(chosen), n, n))
-        for part in padded if distance != "crossnobis" else ():
+            squares = _apart(_cross_validated(padded, index) / size[:, None, None])
+            found[chosen] = squares[:, rows, columns]
+            continue
+        mean = np.zeros((len(chosen), n, n))
+        for part in padded:
             X = part[index]  # (sphere, voxel, stimulus)
             if distance == "correlation":
-                grams += _correlations(X, inside, size) / n_parts
-                continue
-            grams += _distances(np.matmul(X.transpose(0, 2, 1), X)) / n_parts
-        if distance == "crossnobis":
-            own = np.einsum("kii->ki", grams)
-            grams = own[:, :, None] + own[:, None] - 2 * grams
-        elif distance == "correlation":
-            grams = np.clip(1 - grams, 0, 2)
-        found[chosen] = grams[:, rows, columns]
+                mean += np.clip(1 - _correlations(X, inside, size), 0, 2) / n_parts
+            else:
+                squares = _apart(np.matmul(X.transpose(0, 2, 1), X))
+                mean += np.sqrt(np.maximum(squares, 0)) / n_parts
+        found[chosen] = mean[:, rows, columns]
     return found
 
 
@@ -112,9 +109,10 @@ def _correlations(X: Floats, inside: NDArray[np.bool_], size: NDArray[np.intp]) 
     return np.asarray(np.matmul(X.transpose(0, 2, 1), X))
 
 
-def _distances(grams: Floats) -> Floats:
+def _apart(grams: Floats) -> Floats:
+    """Return squared distances, (sphere, stimulus, stimulus), from inner products."""
     own = np.einsum("kii->ki", grams)
-    return np.asarray(np.sqrt(np.maximum(own[:, :, None] + own[:, None] - 2 * grams, 0)))
+    return np.asarray(own[:, :, None] + own[:, None] - 2 * grams)
 
 
 def _cross_validated(padded: Floats, index: NDArray[np.intp]) -> Floats:

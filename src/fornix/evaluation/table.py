@@ -37,6 +37,9 @@ KEYS = ("study", "fit", "subject", "session", "target", "unit", "time", "metric"
 INTERVAL_COLUMNS = (*KEYS, "low", "high")
 """Columns of ``intervals.parquet``: the null distribution's central interval of each score."""
 
+VOLUME = ("volume_shape", "affine", "space")
+"""Attributes of data whose units are voxels, by which these are places; maps keep them."""
+
 GROUP = "group"
 """Subject of rows that are about all subjects together."""
 

@@ -14,6 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fornix.errors import FornixError
+from fornix.evaluation.table import VOLUME
 from fornix.models.interface import EncodingData, Predictions
 from fornix.stages.tasks.attention import looked_at, maps_of
 from fornix.stages.tasks.job import Fitted, Job, facts_of, plain, sample_coords
@@ -24,7 +25,7 @@ from fornix.training.leaks import fold_notes
 from fornix.training.samples import sample_table, stack_units
 from fornix.training.splits import Fold, plan_folds, split_folds
 
-KEPT_ATTRS = ("volume_shape", "affine", "space", "units", "samples")
+KEPT_ATTRS = (*VOLUME, "units", "samples")
 """Attributes of the responses that predictions keep."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,23 +28,18 @@ def layers_of_stimuli(
 
 
 def model_rdms(
-    section: RsaFit | SearchlightFit,
-    job: Job,
-    stimuli: NDArray[Any],
-    distance: str | None = None,
+    features: Mapping[str, NDArray[Any]], distance: str, job: Job
 ) -> dict[str, NDArray[np.float64]]:
     """Return layer -> dissimilarities (pair,); layers without a defined one are left out.
 
     Parameters
     ----------
-    section
-        Its distance, and whether stimuli are shuffled.
-    job
-        Features of one subject; gets a note of what is left out.
-    stimuli
-        Ids.
+    features
+        From :func:`layers_of_stimuli`.
     distance
-        Another distance than the section's.
+        Which dissimilarity.
+    job
+        Its model measures them; gets a note of what is left out.
 
     Raises
     ------
@@ -51,8 +47,8 @@ def model_rdms(
         If no layer has a dissimilarity of every pair.
     """
     models = {}
-    for name, values in layers_of_stimuli(section, job, stimuli).items():
-        rdm = job.model.model_rdm(values, distance or section.distance)
+    for name, values in features.items():
+        rdm = job.model.model_rdm(values, distance)
         if np.isnan(rdm).any():
             job.notes.append(
                 f"{name} is left out: for some stimuli its features are all equal, and a "

@@ -36,7 +36,8 @@ def fit(section: RsaFit, job: Job) -> Fitted:
         )
     patterns = "squared_euclidean" if section.compares_patterns else None
     brain = brain_rdms(section, job, patterns, window=section.window, step=section.step)
-    models = model_rdms(section, job, brain.stimuli, patterns)
+    features = layers_of_stimuli(section, job, brain.stimuli)
+    models = model_rdms(features, patterns or section.distance, job)
     dataset = xr.Dataset(
         {
             "brain": (("unit", "session", "pair"), brain.rdms.astype(np.float32)),
@@ -46,7 +47,6 @@ def fit(section: RsaFit, job: Job) -> Fitted:
         attrs={"n_stimuli": len(brain.stimuli)},
     )
     if "reweighted" in section.models:
-        features = layers_of_stimuli(section, job, brain.stimuli)
         dataset = dataset.assign(_reweighted(section, job, brain, features))
     return Fitted("rdms", dataset, "pair", brain.facts())
 

@@ -8,15 +8,14 @@ import numpy as np
 import xarray as xr
 
 from fornix.errors import FornixError
+from fornix.evaluation.table import VOLUME
 from fornix.stages.tasks.job import Fitted, Job, plain
-from fornix.stages.tasks.model_rdms import model_rdms
+from fornix.stages.tasks.model_rdms import layers_of_stimuli, model_rdms
 from fornix.study.fits.searchlight import SearchlightFit
 from fornix.training.partitions import partition_means
 from fornix.training.samples import sample_table, session_means, stack_units
 
 PLACES = ("x", "y", "z")
-KEPT_ATTRS = ("volume_shape", "affine", "space")
-"""Attributes of responses that maps keep."""
 
 
 def fit(section: SearchlightFit, job: Job) -> Fitted:
@@ -47,7 +46,7 @@ def fit(section: SearchlightFit, job: Job) -> Fitted:
     else:
         stimuli, parts, by_session = session_means(matrix, table, job.notes, where=job.where)
         means = by_session.astype(np.float64)
-    models = model_rdms(section, job, stimuli)
+    models = model_rdms(layers_of_stimuli(section, job, stimuli), section.distance, job)
     known: dict[str, Any] = {name: ("unit", plain(values)) for name, values in coords.items()}
     dataset = xr.Dataset(
         {
@@ -60,7 +59,7 @@ def fit(section: SearchlightFit, job: Job) -> Fitted:
             "stimulus": stimuli,
             **known,
         },
-        attrs={k: job.responses.attrs[k] for k in KEPT_ATTRS if k in job.responses.attrs},
+        attrs={k: job.responses.attrs[k] for k in VOLUME if k in job.responses.attrs},
     )
     facts = {"n_samples": len(stimuli), "n_units": matrix.shape[1], "folds": [], "groups": "none"}
     return Fitted("patterns", dataset, "unit", facts)
