@@ -27,6 +27,9 @@ PALETTE = ["#0b6e99", "#d1495b", "#3f8f5b", "#c98a1b", "#6a4c93", "#2f9c95", "#a
 MARKERS = "osD^vPX*"
 """So that colour is never the only difference."""
 
+ALPHA = 0.05
+"""p below which a figure marks something as above chance."""
+
 WIDTH = 10.25
 """Width of a figure, inches: the page's 984 CSS pixels at 96 a inch, so that 9 pt is 9 pt."""
 DRAWN_WITH = "DejaVu Sans"

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fornix.report.figures.canvas import (
+    ALPHA,
     INK,
     WIDTH,
     Picture,
@@ -29,8 +30,6 @@ MAX_SUBJECTS = 6
 MAX_SLICES = 8
 MAX_SIDE_BY_SIDE = 4
 PLACE = ["i", "j", "k"]
-ALPHA = 0.05
-"""p below which a voxel counts as above chance."""
 
 
 def voxels(

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from fornix.report.figures import brain, maps
-from fornix.report.figures.canvas import Picture
+from fornix.report.figures.canvas import ALPHA, Picture
 from fornix.report.material import Material, words
 from fornix.report.words import metric as metric_name
 
@@ -55,6 +55,6 @@ def _counted(table: pd.DataFrame, material: Material) -> str:
     if "p" not in table or table["p"].isna().all():
         return ""
     scores = material.study.scores
-    each = (table["p"] < maps.ALPHA).groupby(table["subject"]).mean()
+    each = (table["p"] < ALPHA).groupby(table["subject"]).mean()
     how = "" if scores.correction == "none" else f", corrected ({scores.correction})"
-    return f"; p < {maps.ALPHA}{how} at {each.mean():.1%} of the voxels"
+    return f"; p < {ALPHA}{how} at {each.mean():.1%} of the voxels"

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fornix.report.figures.canvas import WIDTH, Picture, colour_bar, panels, picture
+from fornix.report.figures.canvas import ALPHA, WIDTH, Picture, colour_bar, panels, picture
 from fornix.report.material import Material, words
 
 MAX_TIMES = 5
@@ -16,8 +16,6 @@ MANY = 16
 """Sensors of a cap that covers the head; fewer are coloured around themselves only."""
 RADII = (0.05, 0.15)
 """Of heads and helmets, m."""
-ALPHA = 0.05
-"""p below which a sensor is marked."""
 PLACE = ["channel_x", "channel_y", "channel_z"]
 
 

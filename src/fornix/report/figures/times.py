@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from fornix.evaluation.table import ALL, GROUP
 from fornix.report.figures import intervals
 from fornix.report.figures.canvas import (
+    ALPHA,
     GREY,
     INK,
     PALETTE,
@@ -21,9 +22,6 @@ from fornix.report.figures.canvas import (
     picture,
 )
 from fornix.report.material import Material
-
-ALPHA = 0.05
-"""p below which a time is marked."""
 
 
 class About(NamedTuple):
