@@ -14,7 +14,7 @@ from fornix.stages.tasks import pretraining
 from fornix.study.compute import Compute
 from fornix.study.fits.dino import DinoFit
 from fornix.training import checkpoint, watch
-from fornix.training.loop import Run
+from fornix.training.terms import Run
 
 TINY = {"image_size": 16, "patch_size": 4, "width": 32, "depth": 2, "heads": 2}
 HEAD = {"prototypes": 64, "head_width": 64, "bottleneck": 32, "momentum": 0.95}

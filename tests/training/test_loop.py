@@ -15,7 +15,8 @@ from fornix.errors import FornixError
 from fornix.study.compute import Compute
 from fornix.study.training import Training
 from fornix.training.batches import Grouped, Shuffled
-from fornix.training.loop import Hooks, Run, train
+from fornix.training.loop import train
+from fornix.training.terms import Hooks, Run
 
 RNG = np.random.default_rng(0)
 X = torch.from_numpy(RNG.normal(size=(60, 8)).astype(np.float32))

@@ -14,7 +14,8 @@ from torch import nn
 from fornix.errors import FornixError
 from fornix.study.compute import Compute
 from fornix.training.batches import Shuffled
-from fornix.training.loop import Hooks, Run, train
+from fornix.training.loop import train
+from fornix.training.terms import Hooks, Run
 
 TWO = Compute(devices=2, device="cpu")
 

@@ -20,7 +20,8 @@ from fornix.devices import seeded, settings, torch_device
 from fornix.errors import FornixError
 from fornix.models.interface import Attention, Context, EncodingData, Predictions
 from fornix.training.batches import Grouped, Rows
-from fornix.training.loop import Batch, Hooks, Run, Trained, train
+from fornix.training.loop import train
+from fornix.training.terms import Batch, Hooks, Run, Trained
 
 if TYPE_CHECKING:
     from fornix.study.fits.network import NetworkSection

@@ -27,7 +27,8 @@ from fornix.study.compute import Compute
 from fornix.training.batches import Shuffled
 from fornix.training.crops import MEAN, SD, kinds_of, views_of
 from fornix.training.log import COLUMNS
-from fornix.training.loop import Batch, Hooks, Run, train
+from fornix.training.loop import train
+from fornix.training.terms import Batch, Hooks, Run
 from fornix.training.watch import MOST, collapse, dimensions, neighbours, spread
 
 if TYPE_CHECKING:
