@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
+from numpy.typing import NDArray
 
 from fornix.report.figures import maps
 from fornix.report.figures.canvas import WIDTH, Picture, colour_bar, picture
@@ -20,7 +21,15 @@ MESH = "fsaverage5"
 FAINT = 0.08
 """Of the scale's end: below it the surface shows its folds, and no colour."""
 N_CUTS = 7
-VIEWS = (("left", "lateral"), ("left", "medial"), ("right", "medial"), ("right", "lateral"))
+VIEWS: dict[str, tuple[tuple[str, Any], ...]] = {
+    "inflated": (
+        ("left", "lateral"), ("left", "medial"), ("right", "medial"), ("right", "lateral")
+    ),
+    "flat": (("left", (90, -90)), ("right", (90, -90))),
+}  # fmt: skip
+"""Mesh -> the hemispheres that are shown, and from where (elevation and azimuth, degrees)."""
+HEIGHTS = {"inflated": 2.7, "flat": 4.0}
+"""Mesh -> height of its picture, inches."""
 
 
 def draw(
@@ -28,7 +37,7 @@ def draw(
     unit: str = "Pearson's r",
     what: str = "of each voxel by the best layer of its region",
 ) -> list[Picture]:
-    """Return a glass brain, slices on a template, the surface; none outside standard space.
+    """Return a glass brain, slices on a template, surfaces; none outside standard space.
 
     Parameters
     ----------
@@ -54,7 +63,9 @@ def draw(
     template = _template(image, limit, who, unit)
     space = str(table.attrs["space"])
     glass = _glass(image, limit, f"{unit} {what}, {who}", unit, space=space)
-    return [glass, template, _surface(image, mask, limit, who, unit=unit)]
+    values = _on_surface(image, mask)
+    surfaces = [_surface(mesh, values, limit, who, unit=unit) for mesh in VIEWS]
+    return [glass, template, *surfaces]
 
 
 def _glass(image: Any, limit: float, about: str, unit: str, *, space: str) -> Picture:
@@ -85,33 +96,49 @@ def _template(image: Any, limit: float, who: str, unit: str) -> Picture:
     return picture(figure, "Slices on the template", caption, vector=False)
 
 
-def _surface(image: Any, mask: Any, limit: float, who: str, *, unit: str) -> Picture:
-    from nilearn.datasets import load_fsaverage, load_fsaverage_data
-    from nilearn.plotting import plot_surf_stat_map
+def _on_surface(image: Any, mask: Any) -> dict[str, NDArray[np.float32]]:
+    """Sample a volume between the white and the pial surface: hemisphere -> value a vertex."""
+    from nilearn.datasets import load_fsaverage
     from nilearn.surface import vol_to_surf
 
     meshes = load_fsaverage(MESH)
-    sulci = load_fsaverage_data(mesh=MESH, data_type="sulcal")
-    figure, axes = plt.subplots(
-        1, len(VIEWS), figsize=(WIDTH, 2.7), subplot_kw={"projection": "3d"}, layout="constrained"
-    )
-    for axis, (side, view) in zip(axes, VIEWS, strict=True):
+    found = {}
+    for side in ("left", "right"):
         white, pial = (meshes[name].parts[side] for name in ("white_matter", "pial"))
         with warnings.catch_warnings():  # vertices without a scored voxel have no mean
             warnings.simplefilter("ignore", RuntimeWarning)
             values = vol_to_surf(image, pial, inner_mesh=white, mask_img=mask)
+        found[side] = np.asarray(values, dtype=np.float32)
+    return found
+
+
+def _surface(
+    mesh: str, values: dict[str, NDArray[np.float32]], limit: float, who: str, *, unit: str
+) -> Picture:
+    from nilearn.datasets import load_fsaverage, load_fsaverage_data
+    from nilearn.plotting import plot_surf_stat_map
+
+    parts = load_fsaverage(MESH)[mesh].parts
+    sulci = load_fsaverage_data(mesh=MESH, data_type="sulcal").data.parts
+    figure, axes = plt.subplots(
+        1, len(VIEWS[mesh]), figsize=(WIDTH, HEIGHTS[mesh]), subplot_kw={"projection": "3d"},
+        layout="constrained",
+    )  # fmt: skip
+    for axis, (side, view) in zip(axes, VIEWS[mesh], strict=True):
         plot_surf_stat_map(
-            meshes["inflated"].parts[side], np.asarray(values), hemi=side, view=view,
-            bg_map=sulci.data.parts[side], cmap="RdBu_r", vmin=-limit, vmax=limit,
-            threshold=FAINT * limit, colorbar=False,
+            parts[side], values[side], hemi=side, view=view, bg_map=sulci[side],
+            cmap="RdBu_r", vmin=-limit, vmax=limit, threshold=FAINT * limit, colorbar=False,
             engine="matplotlib", axes=axis, figure=figure,
         )  # fmt: skip
-        axis.set_title(f"{side}, {view}", fontsize=8.5)
+        axis.set_title(f"{side}, {view}" if isinstance(view, str) else side, fontsize=8.5)
     colour_bar(figure, _scale(limit), list(axes), unit, shrink=0.8)
-    caption = f"The same on the inflated surface of {MESH}, {who}: sampled between the white and "
+    caption = f"The same on the {mesh} surface of {MESH}, {who}: sampled between the white and "
     caption += "the pial surface of the average brain. Grey, with sulci dark: no voxel was scored, "
     caption += f"or the score is within {FAINT * limit:.2f} of 0."
-    return picture(figure, "Inflated surface", caption, vector=False)
+    if mesh == "flat":
+        caption += " Cut along the calcarine sulcus and around the medial wall; up is up, the back "
+        caption += "of both hemispheres is in the middle."
+    return picture(figure, f"{mesh.capitalize()} surface", caption, vector=False)
 
 
 def _bar(figure: Any, limit: float, unit: str) -> None:
