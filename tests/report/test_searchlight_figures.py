@@ -41,7 +41,8 @@ def study_of(space, *, corrected=True):
 
 @pytest.mark.filterwarnings("ignore")  # nilearn's own, of so small a volume
 def test_the_best_layer_is_on_slices_and_in_standard_space_through_glass(monkeypatch):
-    monkeypatch.setattr(searchlight.brain, "_surface", lambda *_, **__: None)  # takes seconds
+    for name in ("_on_surface", "_surface"):  # takes seconds
+        monkeypatch.setattr(searchlight.brain, name, lambda *_, **__: None)
     pictures = searchlight.draw(study_of("MNI152NLin6Asym"), "light")
     assert [one.title for one in pictures[:2]] == ["Brain slices", "Glass brain"]
     # 0.4 is passed by a quarter of the 107 voxels with a score, those without a region included.
