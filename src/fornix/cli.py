@@ -141,7 +141,7 @@ def _stage(arguments: argparse.Namespace) -> None:
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(study.compute.threads)))
     label = arguments.name if arguments.stage == "report" else ""
     graph = Graph(study, label)
-    job = graph.find(arguments.stage, arguments.name, getattr(arguments, "subject", None))
+    job = graph.alone(arguments.stage, arguments.name, getattr(arguments, "subject", None))
     start = time.monotonic()
     from fornix.store import Target, open_artifact
     from fornix.store.publish import publish

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fornix.dag import code
+from fornix.dag import code, essence
 from fornix.dag.code import code_of
 
 TREE = {
@@ -68,8 +68,11 @@ class Package:
 
 
 def forget() -> None:
-    for cached in (code._parsed, code._exists, code._version):
+    for cached in (code_of, code._essence, code._path, code._exists, code._version):
         cached.cache_clear()
+    essence._noted.cache_clear()
+    essence._file.cache_clear()
+    essence._FRESH.clear()
 
 
 @pytest.fixture
@@ -133,10 +136,11 @@ def test_versions_are_those_that_decide_numbers(package):
 
 def test_a_new_version_of_a_library_changes_the_code(package, monkeypatch):
     before = code_of("fornix.stages.fit")
+    code_of.cache_clear()
     monkeypatch.setattr(code, "_version", lambda name: f"{version(name)}.post1")
     after = code_of("fornix.stages.fit")
     assert after.modules == before.modules
-    changed = set(after.words()) - set(before.words())
+    changed = set(after.words) - set(before.words)
     assert changed == {f"{name}=={version(name)}.post1" for name in before.versions}
 
 
@@ -178,7 +182,7 @@ def test_an_edit_names_the_module(package, name, old, new, changed):
     after = code_of("fornix.stages.fit")
     differing = {key for key in after.modules if after.modules[key] != before.modules.get(key)}
     assert differing == {changed}
-    words = set(after.words()) ^ set(before.words())
+    words = set(after.words) ^ set(before.words)
     assert {word.partition("=")[0] for word in words} == {changed}
 
 
@@ -226,6 +230,22 @@ def test_nothing_is_imported_to_find_out(package):
     package.write("errors.py", "import sys\nsys.fornix_was_run = True\nraise SystemExit\n")
     code_of("fornix.errors")
     assert not hasattr(sys, "fornix_was_run")
+
+
+def test_what_was_read_is_noted_by_content(package, tmp_path, monkeypatch):
+    monkeypatch.setattr(essence, "NOTES", tmp_path / "cache/code")
+    (tmp_path / "cache").mkdir()
+    forget()
+    first = code_of("fornix.stages.fit")
+    forget()
+    monkeypatch.setattr(essence.ast, "parse", lambda *_, **__: pytest.fail("read again"))
+    assert code_of("fornix.stages.fit") == first
+    monkeypatch.undo()
+    monkeypatch.setattr(code, "SOURCE", package.root)
+    package.edit("models/solve.py", "def svd(x): ...", "def svd(x): return x")
+    after = code_of("fornix.stages.fit")
+    changed = {name for name, digest in after.modules.items() if first.modules[name] != digest}
+    assert changed == {"fornix.models.solve"}
 
 
 REAL = Path(code.__file__).parents[1]

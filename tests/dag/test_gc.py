@@ -112,7 +112,7 @@ def test_data_that_are_away_make_nothing_superfluous(file):
     local.write_text(text.replace(line, "    path: /mnt/not_mounted"))
     study = load_study(local)
     with pytest.raises(FornixError, match="doesn't exist"):
-        Graph(study)
+        assert Graph(study).jobs
     dataset = study.datasets["data"].model_copy(update={"path": "data"})
     Path("data/sub-01/func").mkdir(parents=True)
     Path("data/sub-01/func/sub-01_task-a_bold.nii").touch()

@@ -129,10 +129,11 @@ def test_a_local_folder_of_a_model_counts_by_its_content(tmp_path):
     section = {"kind": "huggingface", "dataset": "shapes", "model": str(tmp_path)}
     (tmp_path / "config.json").write_text("{}")
     first = graph(features__vit=section).find("features", "vit")
+    before = first.params["inputs"]  # read when it is asked for
     (tmp_path / "config.json").write_text('{"a": 1}')
     second = graph(features__vit=section).find("features", "vit")
     assert first.folder == second.folder
-    assert first.params["inputs"] != second.params["inputs"]
+    assert before != second.params["inputs"]
 
 
 VIT = {"kind": "huggingface", "dataset": "shapes", "model": "vit", "init": "random"}
@@ -221,3 +222,33 @@ def test_the_weights_that_a_fit_starts_from_are_an_input(tmp_path):
     after = graph(fits__learns=learns).find("fit", "learns", "01").params
     assert before["section"] == after["section"]
     assert before["inputs"] != after["inputs"]
+
+
+def test_a_job_that_is_made_alone_is_the_same():
+    """A job's own process makes it and what is above it, and nothing of the others."""
+    more = {
+        "fits__together": {"kind": "shared_trunk", "responses": "betas", "features": ["gabor"]},
+        "features__vit": VIT | {"parts": 2},
+        "analyses": {"probe": {"kind": "effective_dimension", "features": ["vit"]}},
+    }
+    whole = graph(**more)
+    for key, job in whole.jobs.items():
+        one = graph(**more)
+        mine = one.alone(*key)
+        assert (mine.folder, mine.params, mine.paths()) == (job.folder, job.params, job.paths())
+        assert ("fit", "both", "02") not in one._made or key[0] == "report" or key[1] == "both"
+
+
+@pytest.mark.parametrize("job", [("fit", "one", "99"), ("fit", "one", None), ("evaluate", "on")])
+def test_a_job_alone_that_is_not_there_says_which_are(job):
+    with pytest.raises(FornixError, match="no"):
+        graph().alone(*job)
+
+
+def test_a_subjects_job_does_not_walk_through_the_dataset(tmp_path, monkeypatch):
+    (tmp_path / "sub-01").mkdir()
+    found = graph(datasets__shapes={"source": "local", "path": str(tmp_path)})
+    monkeypatch.setattr("fornix.dag.sources.scan", lambda *_, **__: pytest.fail("walked"))
+    assert found.alone("fit", "one", "01").paths()
+    with pytest.raises(BaseException, match="walked"):
+        found.alone("fit", "one", "02")

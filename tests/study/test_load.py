@@ -119,7 +119,7 @@ def test_many_problems_are_cut_short(small, complaint):
         ("- name\n", "but this is a list"),
         ("just words\n", "but this is a str"),
         ("name: [small\n", "not valid YAML"),
-        ("name: small\n\tseed: 1\n", "not valid YAML: found character '\\t'"),
+        ("name: small\n\tseed: 1\n", "not valid YAML: found"),
         ('title: "\x01"\n', "not valid YAML"),
         ("title: 2001-99-99\n", "not valid YAML: month must be in"),
         ("title: !!python/object:os.system x\n", "not valid YAML"),

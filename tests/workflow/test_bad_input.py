@@ -168,7 +168,11 @@ def test_exit_code_2_and_nothing_written(project, name):
         assert call.returncode == 2, call.stderr
         assert "Traceback" not in call.stderr
         assert "mend:" in call.stderr
-    kept = {path.name for path in (project.root / "cache").glob("*")} - {"listings", "studies"}
+    kept = {path.name for path in (project.root / "cache").glob("*")} - {
+        "code",
+        "listings",
+        "studies",
+    }
     assert not kept
     assert not (project.root / "results").exists()
 

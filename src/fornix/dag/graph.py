@@ -3,25 +3,27 @@
 A job's *path* carries the digest of the settings that it and everything above it have. Its
 *params* are what Snakemake compares with the last run: settings, identities of the inputs
 (contents of datasets included) and code. Nothing here reads data beyond names and digests.
+
+A job is made when it is asked for, with those above it: one of 10,000 doesn't cost the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from fornix.dag.job import Job
+from fornix.dag.sources import Sources
 from fornix.errors import FornixError, did_you_mean
-from fornix.ingest.listing import Listing, scan
 from fornix.study.base import Section, Select, digest_of
-from fornix.study.datasets import Dataset, OpenNeuroDataset, RdmDataset, SimulatedDataset
+from fornix.study.datasets import OpenNeuroDataset, SimulatedDataset
 from fornix.study.features.huggingface import trained_by
 from fornix.study.features.union import Features
+from fornix.study.fits.base import BrainFitSection
 from fornix.study.fits.pretraining import PretrainingSection
-from fornix.study.paths import expand
+from fornix.study.fits.union import BrainFit
 from fornix.study.scores import Evaluation
 from fornix.study.study import Study
 
@@ -43,6 +45,9 @@ FOLDERS = {
 REFERENCES = ("dataset", "responses", "features", "source")
 """Keys of a section that name other sections: their digests count, not their names."""
 
+Key = tuple[str, str, str | None]
+"""Stage, name and subject of a job."""
+
 
 class Graph:
     """All jobs of a study.
@@ -61,19 +66,26 @@ class Graph:
         self.study = study
         self.label = label or study.name
         self.cache = cache
-        self.jobs: dict[tuple[str, str, str | None], Job] = {}
-        self.listings: dict[str, Listing] = {}
-        for name, dataset in study.datasets.items():
-            self._dataset(name, dataset)
-        for name in study.features:
+        self.sources = Sources(study, cache)
+        self._made: dict[Key, Job] = {}
+        self._settings: dict[int, dict[str, Any]] = {}
+
+    @cached_property
+    def jobs(self) -> dict[Key, Job]:
+        """All jobs by their keys, in the order of the study's sections."""
+        self._made = {}
+        for name in self.study.datasets:
+            self._ingest(name)
+        for name in self.study.features:
             self._features(name)
-        for name in study.responses:
+        for name in self.study.responses:
             self._responses(name)
-        for name in study.fits:
-            self._fit(name)
-        for name in study.analyses:
+        for name in self.study.fits:
+            self._fits(name)
+        for name in self.study.analyses:
             self._analysis(name)
         self._report()
+        return self._made
 
     def of(self, stage: str, name: str | None = None) -> Iterator[Job]:
         """Yield the jobs of a stage, of one name if it is given."""
@@ -101,6 +113,32 @@ class Graph:
         mend = f"give --subject, one of: {', '.join(subjects)}" if subjects else "drop --subject"
         raise FornixError(problem, where=self.study.name, mend=mend)
 
+    def alone(self, stage: str, name: str, subject: str | None = None) -> Job:
+        """Return one job as :meth:`find` does, but make only it and those above it."""
+        self._make(stage, name, subject)
+        return self._made.get((stage, name, subject)) or self.find(stage, name, subject)
+
+    def _make(self, stage: str, name: str, subject: str | None) -> None:
+        study, whole = self.study, name.partition(".")[0]  # a part of features has a dot
+        if stage in ("simulate", "fetch", "ingest") and name in study.datasets:
+            self._ingest(name)
+        elif stage == "features" and whole in study.features:
+            self._features(whole)
+        elif stage == "preprocess" and name in study.responses and self._has(name, subject):
+            self._preprocess(name, str(subject))
+        elif stage == "fit" and name in study.pretrainings:
+            self._pretraining(name)
+        elif stage == "fit" and name in study.brain_fits:
+            fit = study.brain_fits[name]
+            if fit.scope == "cohort":
+                self._fit(name, fit, None)
+            elif self._has(fit.responses, subject):
+                self._fit(name, fit, subject)
+        elif stage == "evaluate" and name in study.brain_fits:
+            self._evaluation(name, study.brain_fits[name])
+        elif stage == "analyse" and name in study.analyses:
+            self._analysis(name)
+
     def by_slug(self, stage: str, slug: str) -> Job:
         """Return the job of a stage whose path has this slug."""
         return self._slugs[stage, slug]
@@ -121,35 +159,8 @@ class Graph:
 
     def root(self, name: str) -> Path:
         """Return the folder that holds a dataset."""
-        dataset = self.study.datasets[name]
-        if isinstance(dataset, SimulatedDataset | OpenNeuroDataset):
-            made = "simulate" if isinstance(dataset, SimulatedDataset) else "fetch"
-            return self.jobs[made, name, None].folder / "bids"
-        return expand(dataset.path, where=f"datasets.{name}.path")
-
-    def subjects(self, name: str, suffix: str, select: Select) -> list[str]:
-        """Return the subjects of a dataset that have recordings to use."""
-        dataset = self.study.datasets[name]
-        if isinstance(dataset, SimulatedDataset):
-            found = set(dataset.world.subjects())
-        elif isinstance(dataset, OpenNeuroDataset):
-            found = set(dataset.subjects)
-        elif isinstance(dataset, RdmDataset):
-            found = set(_rdm_subjects(self.root(name), dataset.rdms))
-        else:
-            chosen = [_criteria(dataset.select), _criteria(select)]
-            found = {
-                one["sub"]
-                for one in self.listings[name].recordings(suffix)
-                if all(one.get(key) in allowed for some in chosen for key, allowed in some)
-            }
-        for one in (dataset.select if not isinstance(dataset, RdmDataset) else Select(), select):
-            found &= set(one.subject) if one.subject is not None else found
-        return sorted(found)
-
-    def _add(self, job: Job) -> Job:
-        self.jobs[job.key] = job
-        return job
+        made = self._maker(name)
+        return made["dataset"].folder / "bids" if made else self.sources.root(name)
 
     def _job(
         self,
@@ -164,73 +175,87 @@ class Graph:
         **rest: Any,
     ) -> Job:
         """Add a job; ``above`` are the needs whose settings count, by default all of them."""
-        own = {k: v for k, v in _identity(section).items() if k not in REFERENCES}
-        if trained_by(section):  # the fit is among the needs; its name is no setting
-            del own["model"]
         # Subjects share their settings: one digest, one folder, a subfolder each.
         counted = needs if above is None else above
         shared = {k.removesuffix(f"/{job.subject}"): job.settings for k, job in counted.items()}
-        settings = digest_of({"section": own, "above": shared, "seed": seed})
+        settings = digest_of({"section": self._own(section), "above": shared, "seed": seed})
         folder = self.cache / FOLDERS[stage] / f"{name}-{settings}"
         if subject is not None:
             folder /= f"sub-{subject}"
         job = Job(stage, name, subject, section, seed, folder, settings, dict(needs), **rest)
-        return self._add(job)
+        self._made[job.key] = job
+        return job
 
-    def _dataset(self, name: str, dataset: Dataset) -> None:
+    def _own(self, section: Section) -> dict[str, Any]:
+        """Return a section's own settings, without the names of others."""
+        found = self._settings.get(id(section))
+        if found is None:
+            found = {k: v for k, v in _identity(section).items() if k not in REFERENCES}
+            if trained_by(section):  # the fit is among the needs; its name is no setting
+                del found["model"]
+            if isinstance(section, BrainFitSection):  # shared by the jobs of all subjects
+                self._settings[id(section)] = found
+        return found
+
+    def _maker(self, name: str) -> dict[str, Job]:
+        """Return the job that makes a dataset, for all that read its files, if there is one."""
+        dataset = self.study.datasets[name]
         if isinstance(dataset, SimulatedDataset):
-            kind = f"fornix.simulate.{dataset.world.name}"
-            self._job("simulate", name, dataset, needs={}, modules=(kind,))
+            stage, module = "simulate", f"fornix.simulate.{dataset.world.name}"
         elif isinstance(dataset, OpenNeuroDataset):
-            self._job("fetch", name, dataset, needs={}, modules=("fornix.ingest.openneuro",))
-        root = self.root(name)
-        contents: tuple[tuple[str, str], ...] = ()
-        if not self._maker(name):
-            select = Select() if isinstance(dataset, RdmDataset) else dataset.select
-            listing = self._listing(root, select.subject)
-            self.listings[name] = listing
-            contents = ((f"dataset:{name}", listing.digest[:12]),)
-        self._job(
+            stage, module = "fetch", "fornix.ingest.openneuro"
+        else:
+            return {}
+        job = self._made.get((stage, name, None))
+        return {"dataset": job or self._job(stage, name, dataset, needs={}, modules=(module,))}
+
+    def _ingest(self, name: str) -> Job:
+        return self._made.get(("ingest", name, None)) or self._job(
             "ingest",
             name,
-            dataset,
+            self.study.datasets[name],
             needs=self._maker(name),
-            roots={"root": root},
-            contents=contents,
+            roots={"root": self.root(name)},
+            outside=lambda: self.sources.contents(name),
         )
 
-    def _maker(self, dataset: str) -> dict[str, Job]:
-        """Return the job that makes a dataset, for all that read its files, if there is one."""
-        made = [*self.of("simulate", dataset), *self.of("fetch", dataset)]
-        return {"dataset": made[0]} if made else {}
-
-    def _responses(self, name: str) -> None:
-        section = self.study.responses[name]
-        ingest = self.find("ingest", section.dataset)
+    def _subjects(self, responses: str) -> list[str]:
+        """Return the subjects that have responses of a name."""
+        section = self.study.responses[responses]
         suffix = {"fmri": "bold"}.get(section.kind, section.kind)
-        select = getattr(section, "select", Select())
-        for subject in self.subjects(section.dataset, suffix, select):
-            self._job(
-                "preprocess",
-                name,
-                section,
-                needs={"ingest": ingest, **self._maker(section.dataset)},
-                subject=subject,
-                roots={"root": self.root(section.dataset)},
-                modules=(f"fornix.preprocess.{section.kind}",),
-            )
+        return self.sources.subjects(section.dataset, suffix, _select(section))
 
-    def _features(self, name: str) -> None:
+    def _has(self, responses: str, subject: str | None) -> bool:
+        """Return whether a subject should have responses of a name."""
+        section = self.study.responses[responses]
+        found = subject and self.sources.has(section.dataset, _select(section), subject)
+        return bool(found)
+
+    def _responses(self, name: str) -> dict[str, Job]:
+        """Return subject -> the job that makes the responses."""
+        return {subject: self._preprocess(name, subject) for subject in self._subjects(name)}
+
+    def _preprocess(self, name: str, subject: str) -> Job:
+        section = self.study.responses[name]
+        return self._made.get(("preprocess", name, subject)) or self._job(
+            "preprocess",
+            name,
+            section,
+            needs={"ingest": self._ingest(section.dataset), **self._maker(section.dataset)},
+            subject=subject,
+            roots={"root": self.root(section.dataset)},
+            modules=(f"fornix.preprocess.{section.kind}",),
+        )
+
+    def _features(self, name: str) -> Job:
         section = self.study.features[name]
         source = getattr(section, "source", None)
-        if ("features", name, None) in self.jobs:  # another's source, made before it
-            return
-        if source is not None:
-            self._features(source)
+        if (job := self._made.get(("features", name, None))) is not None:
+            return job
         shared = {
-            "ingest": self.find("ingest", section.dataset),
+            "ingest": self._ingest(section.dataset),
             **self._maker(section.dataset),
-            **({f"source/{source}": self.find("features", source)} if source else {}),
+            **({f"source/{source}": self._features(source)} if source else {}),
             **({"model": self._pretraining(fit)} if (fit := trained_by(section)) else {}),
         }
         shares = [f"{i + 1}/{section.parts}" for i in range(section.parts)]
@@ -243,7 +268,9 @@ class Graph:
             for share in (shares if section.parts > 1 else [])
         ]
         # The parts' rows are taken over, as those of any earlier artifact are.
-        self._features_job(name, section, shared | {f"part/{job.name}": job for job in parts})
+        return self._features_job(
+            name, section, shared | {f"part/{job.name}": job for job in parts}
+        )
 
     def _features_job(self, name: str, section: Features, needs: Mapping[str, Job]) -> Job:
         above = {key: job for key, job in needs.items() if not key.startswith("part/")}
@@ -254,105 +281,75 @@ class Graph:
             needs=needs,
             above=above,
             roots={"root": self.root(section.dataset)},
-            contents=self._weights(section, f"features.{name}"),
+            outside=lambda: self.sources.weights(section, f"features.{name}"),
             modules=(f"fornix.features.{section.kind}",),
         )
 
-    def _weights(self, section: Section, where: str) -> tuple[tuple[str, str], ...]:
-        """Return the digests of the local files that a section names."""
-        found = []
-        for key in ("model", "weights"):
-            written = getattr(section, key, None)
-            if not isinstance(written, str) or trained_by(section):
-                continue
-            path = self._package(written) or expand(written, where=f"{where}.{key}")
-            if path.is_dir():
-                found.append((f"{key}:{path.name}", self._listing(path).digest[:12]))
-            elif path.is_file():  # and what lies beside it under its name, such as net.onnx_data
-                names = [one.name for one in path.parent.iterdir() if one.is_file()]
-                for one in sorted(name for name in names if name.startswith(path.stem)):
-                    files = self._listing(path.parent, only=one).files
-                    found.append((f"{key}:{one}", files[one][:12]))
-        return tuple(found)
-
-    @staticmethod
-    def _package(written: str) -> Path | None:
-        """Return the folder of weights that an installed Python package brings."""
-        name, _, inside = written.removeprefix("package:").partition("/")
-        if not written.startswith("package:") or not name.isidentifier():
-            return None
-        spec = find_spec(name)
-        return Path(spec.origin).parent / inside if spec and spec.origin else None
-
-    def _listing(
-        self, folder: Path, subjects: Sequence[str] | None = None, *, only: str | None = None
-    ) -> Listing:
-        return scan(folder, self.cache / "listings", subjects, only=only)
-
     def _pretraining(self, name: str) -> Job:
-        """Add a fit that needs stimuli alone; features may be made of it."""
-        if ("fit", name, None) in self.jobs:
-            return self.jobs["fit", name, None]
+        """Return a fit that needs stimuli alone; features may be made of it."""
         section = self.study.fits[name]
         assert isinstance(section, PretrainingSection)  # noqa: S101 - the study has been checked
-        return self._job(
+        return self._made.get(("fit", name, None)) or self._job(
             "fit",
             name,
             section,
-            needs={
-                "ingest": self.find("ingest", section.dataset),
-                **self._maker(section.dataset),
-            },
+            needs={"ingest": self._ingest(section.dataset), **self._maker(section.dataset)},
             seed=self.study.seed,
             roots={"root": self.root(section.dataset)},
             modules=(f"fornix.stages.tasks.{section.task}", f"fornix.models.{section.kind}"),
         )
 
-    def _fit(self, name: str) -> None:
+    def _fits(self, name: str) -> None:
+        """Make a fit of everybody, and its evaluation."""
         section = self.study.fits[name]
         if isinstance(section, PretrainingSection):
             self._pretraining(name)
-            return
-        used = {f"features/{one}": one for one in section.reads()}
-        features = {key: self.find("features", one) for key, one in used.items()}
-        modules = (f"fornix.stages.tasks.{section.task}", f"fornix.models.{section.kind}")
-        responses = {str(one.subject): one for one in self.of("preprocess", section.responses)}
+        else:
+            self._evaluation(name, section)
+
+    def _fit(self, name: str, section: BrainFit, subject: str | None) -> Job:
+        """Return the fit of a subject; None: that of the cohort."""
+        if (job := self._made.get(("fit", name, subject))) is not None:
+            return job
+        if subject is None:
+            whole = self._responses(section.responses)
+            mine = {f"responses/{one}": job for one, job in whole.items()}
+        else:
+            mine = {"responses": self._preprocess(section.responses, subject)}
+        return self._job(
+            "fit",
+            name,
+            section,
+            needs=mine | {f"features/{one}": self._features(one) for one in section.reads()},
+            subject=subject,
+            seed=self.study.seed,
+            outside=lambda: self.sources.weights(section, f"fits.{name}"),
+            modules=(f"fornix.stages.tasks.{section.task}", f"fornix.models.{section.kind}"),
+        )
+
+    def _evaluation(self, name: str, section: BrainFit) -> Job:
+        responses = self._responses(section.responses)
         cohort = section.scope == "cohort"
-        whole = {f"responses/{subject}": one for subject, one in responses.items()}
-        groups = {None: whole} if cohort else {s: {"responses": r} for s, r in responses.items()}
-        fits = {
-            subject: self._job(
-                "fit",
-                name,
-                section,
-                needs={**mine, **features},
-                subject=subject,
-                seed=self.study.seed,
-                contents=self._weights(section, f"fits.{name}"),
-                modules=modules,
-            )
-            for subject, mine in groups.items()
-            if mine
-        }
-        needs = whole | {f"fit/{one}": fits[None if cohort else one] for one in responses}
-        self._job(
+        fits = {one: self._fit(name, section, None if cohort else one) for one in responses}
+        needs = {f"responses/{one}": job for one, job in responses.items()}
+        return self._job(
             "evaluate",
             name,
             Evaluation(fit=section, scores=self.study.scores),
-            needs=needs,
+            needs=needs | {f"fit/{one}": job for one, job in fits.items()},
             seed=self.study.seed,
             modules=(f"fornix.evaluation.{section.task}",),
         )
 
-    def _analysis(self, name: str) -> None:
+    def _analysis(self, name: str) -> Job:
         section = self.study.analyses[name]
-        features = {f"features/{one}": self.find("features", one) for one in section.features}
+        features = {f"features/{one}": self._features(one) for one in section.features}
         dataset = self.study.features[section.features[0]].dataset
-        self._job(
+        return self._job(
             "analyse",
             name,
             section,
-            needs={"ingest": self.find("ingest", dataset), **features},
+            needs={"ingest": self._ingest(dataset), **features},
             seed=self.study.seed,
             modules=(f"fornix.analysis.{section.kind}",),
         )
@@ -368,7 +365,7 @@ class Graph:
         }
         needs = {
             keys[job.stage].format(name=job.name, subject=subject): job
-            for job in self.jobs.values()
+            for job in self._made.values()
             if job.stage in keys and "." not in job.name  # parts are in the whole
             for subject in self._whose(job)
         }
@@ -390,16 +387,7 @@ def _identity(section: Section) -> dict[str, Any]:
     return section.identity()
 
 
-def _criteria(select: Select) -> list[tuple[str, list[str]]]:
-    """Return (key in a file name, allowed labels) for every entity that is chosen."""
-    keys = {"subject": "sub", "session": "ses", "task": "task", "run": "run"}
-    keys |= {"acquisition": "acq", "space": "space", "description": "desc"}
-    chosen = ((key, getattr(select, name)) for name, key in keys.items())
-    return [(key, labels) for key, labels in chosen if labels is not None]
-
-
-def _rdm_subjects(root: Path, pattern: str) -> list[str]:
-    """Return the labels 01, 02, ... of the subjects in an RDM archive, from its header alone."""
-    from fornix.ingest.rdms import rdm_shape
-
-    return [f"{i + 1:02d}" for i in range(rdm_shape(root, pattern)[0])]
+def _select(responses: Section) -> Select:
+    found = getattr(responses, "select", Select())
+    assert isinstance(found, Select)  # noqa: S101 - as the section has it
+    return found

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from fornix.dag.code import Code, code_of
+from fornix.dag.sources import Contents
 from fornix.study.base import Section, digest_of
 
 
@@ -31,8 +32,8 @@ class Job:
         Input name -> job whose artifact the stage reads.
     roots
         Input name -> folder that the stage reads and no job has made.
-    contents
-        What is read from outside, as (name, digest of its contents).
+    outside
+        Gives what is read from outside, as (name, digest of its contents).
     modules
         Modules that do the work, by the section's kind.
     """
@@ -46,7 +47,7 @@ class Job:
     settings: str
     needs: Mapping[str, Job] = field(default_factory=dict)
     roots: Mapping[str, Path] = field(default_factory=dict)
-    contents: tuple[tuple[str, str], ...] = ()
+    outside: Callable[[], Contents] = tuple
     modules: tuple[str, ...] = ()
 
     @property
@@ -88,12 +89,12 @@ class Job:
     @cached_property
     def identity(self) -> str:
         """Digest of all that decides the artifact's bytes, as far as is known before a run."""
-        return digest_of([self.settings, self.inputs_word, self.code.words()])
+        return digest_of([self.settings, self.inputs_word, self.code.words])
 
     @cached_property
     def inputs_word(self) -> str:
         """Inputs and their identities, one word each."""
-        found = {key: job.identity for key, job in self.needs.items()} | dict(self.contents)
+        found = {key: job.identity for key, job in self.needs.items()} | dict(self.outside())
         return " ".join(f"{key}@{value}" for key, value in sorted(found.items()))
 
     @cached_property
@@ -102,7 +103,7 @@ class Job:
         return {
             "section": f"section: {self.settings}",
             "inputs": f"inputs: {self.inputs_word}",
-            "code": f"code: {' '.join(self.code.words())}",
+            "code": self.code.text,
         }
 
     def paths(self) -> dict[str, Path]:

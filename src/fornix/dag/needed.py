@@ -2,20 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from fornix.dag.graph import Graph
+from fornix.dag.sources import Contents, Sources
 from fornix.errors import FornixError
 from fornix.ingest.listing import Listing
 from fornix.study.base import Section, Select
 from fornix.study.load import load_study
+from fornix.study.study import Study
 
 ANYBODY = "anybody"
 """Stands for the subjects: they share a folder, and who they are is known from the data alone."""
+
+
+class Anywhere(Sources):
+    """Data that may be anywhere: nothing of them is looked at."""
+
+    @cached_property
+    def listings(self) -> dict[str, Listing]:
+        """Nothing."""
+        return {}
+
+    def root(self, name: str) -> Path:
+        """Return no folder."""
+        del name
+        return Path()
+
+    def subjects(self, name: str, suffix: str, select: Select) -> list[str]:
+        """Return a stand-in for all subjects."""
+        del name, suffix, select
+        return [ANYBODY]
+
+    def weights(self, section: Section, where: str) -> Contents:
+        """Return nothing."""
+        del section, where
+        return ()
 
 
 class Folders(Graph):
@@ -25,25 +52,9 @@ class Folders(Graph):
     makes no artifact look as if nobody needed it.
     """
 
-    def root(self, name: str) -> Path:
-        """Return no folder: it isn't looked at."""
-        del name
-        return Path()
-
-    def subjects(self, name: str, suffix: str, select: Select) -> list[str]:
-        """Return a stand-in for all subjects."""
-        del name, suffix, select
-        return [ANYBODY]
-
-    def _listing(
-        self, folder: Path, subjects: Sequence[str] | None = None, *, only: str | None = None
-    ) -> Listing:
-        del subjects, only
-        return Listing(folder, {})
-
-    def _weights(self, section: Section, where: str) -> tuple[tuple[str, str], ...]:
-        del section, where
-        return ()
+    def __init__(self, study: Study, label: str, cache: Path) -> None:
+        super().__init__(study, label, cache)
+        self.sources = Anywhere(study, cache)
 
     def folders(self) -> Iterator[Path]:
         """Yield the folder of every job, that of all subjects together."""

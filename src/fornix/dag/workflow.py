@@ -20,12 +20,14 @@ from fornix.dag.job import Job
 from fornix.errors import FornixError
 from fornix.store.publish import publish
 from fornix.study.base import digest_of
-from fornix.study.load import load_study, parse_study
+from fornix.study.load import load_study, parse_study, read_yaml
 from fornix.study.study import Study
 
 CACHE = Path("cache")
 RUN_KEYS = {"study", "variant"}
 """Keys of Snakemake's config that say which study, and aren't part of it."""
+SLUG = r"[A-Za-z][\w.-]*-[0-9a-f]{12}(?:/sub-[A-Za-z0-9+]+)?"
+"""What the wildcard ``job`` stands for. A list of all jobs would be tried one by one, for each."""
 
 
 class Workflow:
@@ -55,7 +57,10 @@ class Workflow:
 
     def slugs(self, stage: str) -> str:
         """Return a regular expression that matches the wildcard ``job`` of a stage's rule."""
-        return "|".join(re.escape(job.slug) for job in self.graph.of(stage)) or "none"
+        found = [re.escape(job.slug) for job in self.graph.of(stage)]
+        if stage in ("simulate", "fetch"):  # they share a folder, and aren't many
+            return "|".join(found) or "none"
+        return SLUG if found else "none"
 
     def inputs(self, stage: str) -> Callable[[Any], list[str]]:
         """Return the input function of a stage's rule."""
@@ -113,7 +118,12 @@ class Workflow:
         )
 
     def _job(self, stage: str, wildcards: Any) -> Job:
-        return self.graph.by_slug(stage, wildcards.job)
+        try:
+            return self.graph.by_slug(stage, wildcards.job)
+        except KeyError:
+            problem = "no job of this study makes this artifact"
+            mend = "give its folder as `fornix plan` prints it; other settings have other digests"
+            raise FornixError(problem, where=f"{stage}: {wildcards.job}", mend=mend) from None
 
     @property
     def targets(self) -> list[str]:
@@ -153,7 +163,7 @@ def study_of(config: Mapping[str, Any], configfiles: Sequence[Path] = ()) -> tup
         raw = {key: value for key, value in config.items() if key not in RUN_KEYS}
         source = str(configfiles[0]) if configfiles else "the config"
         text = configfiles[0].read_text(encoding="utf-8") if configfiles else ""
-        lines = yaml.compose(text, Loader=yaml.SafeLoader)
+        _, lines = read_yaml(text)
         study = parse_study(raw, source=source, variant=variant, lines=lines)
     return study, f"{study.name}-{variant}" if variant else study.name
 

@@ -16,6 +16,8 @@ from fornix.study.study import Study
 
 MAX_REPORTED = 12
 """Problems listed in one message; more would scroll the first ones away."""
+MAX_DEPTH = 100
+"""Mappings and lists within one another; no section needs a tenth of it."""
 
 
 def load_study(path: Path | str, variant: str | None = None) -> Study:
@@ -54,14 +56,30 @@ def read_raw(path: Path | str) -> tuple[Any, yaml.Node | None]:
             problem, where=str(path), mend="see config/studies/ for examples"
         ) from None
     try:
-        raw = yaml.safe_load(text)
-        lines = yaml.compose(text, Loader=yaml.SafeLoader)
+        return read_yaml(text)
     except (yaml.YAMLError, ValueError) as error:  # ValueError: dates that don't exist
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         problem = f"not valid YAML: {getattr(error, 'problem', error)}"
         raise FornixError(problem, where=where, mend="check indentation, colons, quotes") from None
-    return raw, lines
+
+
+def read_yaml(text: str) -> tuple[Any, yaml.Node | None]:
+    """Return what a text says, and its tree; by libyaml, which is ten times as fast, if it's there.
+
+    Raises
+    ------
+    yaml.YAMLError, ValueError
+        If it isn't YAML, is nested too deep, or holds a date that doesn't exist.
+    """
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    depth = 0
+    for event in yaml.parse(text, Loader=loader):  # no recursion, which would end the process
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise yaml.YAMLError("nested too deep")  # noqa: EM101 - as libyaml words its own
+    return loader(text).get_single_data(), loader(text).get_single_node()
 
 
 def parse_study(
