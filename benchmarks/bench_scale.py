@@ -5,8 +5,8 @@ and nothing of Fornix. Seconds are those of whole processes, best of several: by
 processor, which other work on the machine changes less. Memory is the most that a process had.
 
 - plan: ``snakemake --dry-run`` of studies of about 100, 1,000 and 10,000 jobs, none of them done;
-- no-op: ``snakemake`` over 1,000 finished jobs. Their artifacts are written through the store, and
-  ``snakemake --touch`` notes them: what a run looks at is there, and no number was computed;
+- no-op: ``snakemake`` over 1,000 finished jobs. Below the index their artifacts are written through
+  the store, and ``snakemake --touch`` notes them: what a run looks at is there, without numbers;
 - jobs: fits and evaluations that really run, one after the other, against processes that do nothing
   but import the stage and run it. The bytes must be the same.
 
@@ -142,6 +142,7 @@ def finished(size: Size, folder: Path) -> None:
     for kind in ("fornix", "bare"):
         place = write(kind, size, folder / kind)
         if kind == "fornix":
+            snakemake(kind, place, "--cores", "2", "--until", "ingest")
             subprocess.run([sys.executable, __file__, "fill"], cwd=place, check=True)
             snakemake(kind, place, "--cores", "1", "--touch")
         else:
@@ -263,8 +264,10 @@ def graph() -> Graph:
 
 
 def fill() -> None:
-    """Write an artifact for every job of the study in this folder, with nothing in it."""
+    """Write an artifact for every job of the study in this folder that has none, with no data."""
     for job in graph().jobs.values():
+        if job.manifest.exists():
+            continue
         target = Target(job.folder, job.code.modules, job.code.versions)
         with create(target, Recipe(job.stage, {}, {})) as draft:
             draft.write_json("report.html", job.title)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import fcntl
+import gc
+import inspect
 import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import yaml
 
@@ -23,6 +25,7 @@ from fornix.study.base import digest_of
 from fornix.study.load import load_study, parse_study, read_yaml
 from fornix.study.study import Study
 
+Given = TypeVar("Given", bound=Callable[..., Any])
 CACHE = Path("cache")
 RUN_KEYS = {"study", "variant"}
 """Keys of Snakemake's config that say which study, and aren't part of it."""
@@ -69,18 +72,18 @@ class Workflow:
             _ = self.allocation  # the first moment at which the executor is known
             return self._job(stage, wildcards).manifests
 
-        return manifests
+        return _quick(manifests)
 
     def params(self, stage: str) -> dict[str, Callable[[Any], str]]:
         """Return the params of a stage's rule: what to run, and what Snakemake compares."""
 
         def value(key: str) -> Callable[[Any], str]:
-            return lambda wildcards: self._job(stage, wildcards).params[key]
+            return _quick(lambda wildcards: self._job(stage, wildcards).params[key])
 
         def call(wildcards: Any) -> str:
             return self._job(stage, wildcards).call
 
-        return {"call": call, **{key: value(key) for key in ("section", "inputs", "code")}}
+        return {"call": _quick(call), **{key: value(key) for key in ("section", "inputs", "code")}}
 
     def allocate(self, snakemake: Any) -> None:
         """Let jobs ask for what the executor of this run counts and takes together.
@@ -101,20 +104,22 @@ class Workflow:
 
     def gpu(self, stage: str) -> Callable[[Any], int]:
         """Return the GPUs that the jobs of a stage's rule ask for."""
-        return lambda wildcards: self.allocation.gpus(self._job(stage, wildcards))
+        return _quick(lambda wildcards: self.allocation.gpus(self._job(stage, wildcards)))
 
     def group(self, stage: str) -> Callable[[Any], str | None]:
         """Return the name under which jobs of a stage's rule are submitted together, if any."""
-        return lambda wildcards: self.allocation.group(self._job(stage, wildcards))
+        return _quick(lambda wildcards: self.allocation.group(self._job(stage, wildcards)))
 
     def memory(self, megabytes: int) -> Callable[[Any, int], int]:
         """Return the memory that a rule's jobs ask for, MB; more at each further attempt."""
-        return lambda wildcards, attempt: megabytes * attempt
+        return _quick(lambda wildcards, attempt: megabytes * attempt)
 
     def runtime(self, stage: str) -> Callable[[Any, int], int]:
         """Return the time that a rule's jobs ask for, minutes; more at each further attempt."""
-        return lambda wildcards, attempt: (
-            self.allocation.minutes(self._job(stage, wildcards)) * attempt
+        return _quick(
+            lambda wildcards, attempt: (
+                self.allocation.minutes(self._job(stage, wildcards)) * attempt
+            )
         )
 
     def _job(self, stage: str, wildcards: Any) -> Job:
@@ -151,6 +156,12 @@ class Workflow:
             return
 
 
+def _quick(function: Given) -> Given:
+    """Note a function's signature: Snakemake asks for it anew for each job."""
+    function.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]  # as documented
+    return function
+
+
 def study_of(config: Mapping[str, Any], configfiles: Sequence[Path] = ()) -> tuple[Study, str]:
     """Return the study that a Snakemake config means, and the name of its results folder."""
     variant = config.get("variant")
@@ -183,6 +194,9 @@ def write_resolved(study: Study, label: str) -> Path:
 
 def open_or_exit(config: Mapping[str, Any], configfiles: Sequence[Path | str]) -> Workflow:
     """Open the workflow for a Snakefile; on bad input print the one error and exit with 2."""
+    # Snakemake makes hundreds of objects a job and drops none: walks in search of garbage, by
+    # default one for every 700 new ones, are a tenth of its time.
+    gc.set_threshold(100_000, 20, 100)
     try:
         return Workflow(config, [Path(path) for path in configfiles])
     except FornixError as error:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import block_diag
-from sklearn.decomposition import PCA
 
 from fornix.models.interface import Context, EncodingData, Predictions
 from fornix.progress import track
@@ -163,6 +162,8 @@ def principal_axes(
     n_components
         Axes of a space.
     """
+    from sklearn.decomposition import PCA  # its import takes longer than many a fit without axes
+
     blocks = []
     for one in np.unique(owner):
         mine = Z[:, owner == one]
