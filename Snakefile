@@ -19,6 +19,7 @@ WORKFLOW = open_or_exit(config, workflow.overwrite_configfiles)
 FORNIX = f"{shlex.quote(sys.executable)} -m fornix"
 COMPUTE = WORKFLOW.study.compute
 WORKFLOW.allocate(workflow)
+WORKFLOW.settle(workflow)
 if not workflow.output_settings.dryrun:
     WORKFLOW.publish()
 

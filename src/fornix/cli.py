@@ -39,6 +39,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(2)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        from fornix.store.space import told
+
+        if (known := told(error, Path.cwd())) is None:
+            raise
+        print(f"fornix: {known}", file=sys.stderr)
+        sys.exit(2)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -143,10 +150,12 @@ def _stage(arguments: argparse.Namespace) -> None:
     graph = Graph(study, label)
     job = graph.alone(arguments.stage, arguments.name, getattr(arguments, "subject", None))
     start = time.monotonic()
-    from fornix.store import Target, open_artifact
+    from fornix.store import Read, Target, open_artifact
     from fornix.store.publish import publish
 
-    target = Target(job.folder, job.code.modules, job.code.versions)
+    needs = {need.folder: need for need in job.needs.values()}
+    reads = [Read.begin(folder, need.identity) for folder, need in needs.items()]
+    target = Target(job.folder, job.code.modules, job.code.versions, job.identity, reads)
     extra = {"study": arguments.study} if job.stage == "report" else {}
     import_module(f"fornix.stages.{job.stage}").run(
         job.section,

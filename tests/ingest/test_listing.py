@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -59,11 +58,6 @@ def write(root: Path, name: str, text: str) -> Path:
     return path
 
 
-def settle() -> None:
-    """Wait until a change is old enough to be told from the next one by its time."""
-    time.sleep(1.5 * listing.SETTLE_NS / 1e9)
-
-
 def test_every_file_is_listed_with_its_contents(root, cache):
     found = scan(root, cache)
     assert list(found.files) == sorted(FILES)
@@ -78,7 +72,6 @@ def test_the_place_of_the_dataset_does_not_count(root, cache):
 
 
 def test_a_second_listing_reads_nothing(root, cache, reads):
-    settle()
     before = scan(root, cache)
     assert len(reads) == len(FILES)
     reads.clear()
@@ -89,11 +82,9 @@ def test_a_second_listing_reads_nothing(root, cache, reads):
 
 
 def test_a_file_that_was_touched_is_read_once_and_is_the_same(root, cache, reads):
-    settle()
     before = scan(root, cache).digest
     reads.clear()
     (root / BOLD).touch()
-    settle()
     assert scan(root, cache).digest == before
     assert reads == [Path(BOLD).name]
     reads.clear()
@@ -119,7 +110,6 @@ def test_a_change_of_the_same_size_is_seen(root, cache):
 
 def test_a_change_whose_time_was_set_back_is_seen(root, cache):
     """Tools that keep time stamps can't keep the time of the change itself."""
-    settle()
     before = scan(root, cache).digest
     stamp = (root / BOLD).stat()
     write(root, BOLD, "eno")
@@ -137,22 +127,46 @@ def test_quick_changes_are_all_seen(root, cache):
     assert len(digests) == 40
 
 
-def test_a_file_that_changed_a_moment_ago_is_read_again(root, cache, reads, monkeypatch):
-    """It could have changed once more within the same tick of the clock."""
-    monkeypatch.setattr(listing, "SETTLE_NS", 60 * 10**9)  # a minute is a moment
-    for _ in range(2):
-        reads.clear()
-        scan(root, cache)
-        assert len(reads) == len(FILES)
-    monkeypatch.setattr(listing, "SETTLE_NS", 0)
-    scan(root, cache)
+@pytest.mark.parametrize("hours", [-1, 0, 1])
+def test_quick_changes_are_seen_whatever_clock_the_file_server_has(root, cache, hours, monkeypatch):
+    """Its clock is wrong, and ticks so slowly that two changes have one time stamp."""
+    monkeypatch.setattr(listing, "_stamp", stamps_of_a_server(hours, tick_ns=50_000_000))
+    digests = set()
+    for number in range(8):
+        write(root, BOLD, f"{number:03d}")
+        digests.add(scan(root, cache).digest)
+    assert len(digests) == 8
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_wrong_clock_makes_nothing_slow(root, cache, reads, hours, monkeypatch):
+    monkeypatch.setattr(listing, "_stamp", stamps_of_a_server(hours, tick_ns=50_000_000))
+    before = scan(root, cache)
     reads.clear()
-    scan(root, cache)
+    assert scan(root, cache) == before
     assert reads == []
 
 
+def test_stamps_of_whole_seconds_are_waited_for(root, cache, monkeypatch):
+    monkeypatch.setattr(listing, "_stamp", stamps_of_a_server(0, tick_ns=1_000_000_000))
+    write(root, BOLD, "one")
+    before = scan(root, cache).digest
+    write(root, BOLD, "eno")
+    assert scan(root, cache).digest != before
+
+
+def stamps_of_a_server(hours: int, tick_ns: int):
+    """Return a function that gives a file the time stamps of another machine's clock."""
+
+    def stamp(found: os.stat_result) -> list[int]:
+        shift = hours * 3600 * 10**9
+        times = (found.st_mtime_ns, found.st_ctime_ns)
+        return [found.st_size, *(one // tick_ns * tick_ns + shift for one in times), found.st_ino]
+
+    return stamp
+
+
 def test_a_replaced_file_is_seen(root, cache):
-    settle()
     before = scan(root, cache).digest
     other = write(root.parent, "other", "eno")
     os.utime(other, ns=(0, (root / BOLD).stat().st_mtime_ns))
@@ -206,7 +220,6 @@ def test_other_subjects_can_be_left_out(root, cache, reads):
 
 
 def test_a_choice_of_subjects_does_not_forget_the_others(root, cache, reads):
-    settle()
     everybody = scan(root, cache)
     scan(root, cache, ["01"])
     reads.clear()
@@ -272,7 +285,6 @@ def test_a_file_that_cannot_be_read_is_an_error(root, cache, monkeypatch):
 )
 def test_notes_that_are_broken_are_made_anew(root, cache, text):
     before = scan(root, cache)
-    settle()
     scan(root, cache)
     (notes,) = cache.glob("*.json")
     notes.write_text(text, encoding="utf-8")
@@ -282,7 +294,6 @@ def test_notes_that_are_broken_are_made_anew(root, cache, text):
 
 def test_names_that_are_not_utf8_are_listed(root, cache):
     (root / os.fsdecode(b"r\xe9sum\xe9.txt")).touch()
-    settle()
     assert scan(root, cache).digest == scan(root, cache).digest
     assert len(scan(root, cache).files) == len(FILES) + 1
 

@@ -110,12 +110,15 @@ def test_one_process_may_come_back_to_its_artifact(tmp_path, capsys):
     assert sorted(path.name for path in tmp_path.iterdir()) == [".artifact.lock", "artifact"]
 
 
-def test_a_file_system_without_locks_is_good_enough(tmp_path, monkeypatch):
+def test_a_file_system_without_locks_is_used_and_said(tmp_path, monkeypatch, capsys):
     def flock(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", flock)
     locks.hold(tmp_path / "artifact")
+    assert "has no locks" in capsys.readouterr().err
+    locks.refuse_second_run(tmp_path / "studies/.small.lock", "small").close()
+    assert "one run at a time" in capsys.readouterr().err
     assert not adopt(Target(tmp_path / "artifact"), Recipe("features", {}, {}))
 
 

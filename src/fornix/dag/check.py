@@ -7,6 +7,7 @@ passed isn't checked again until it, its data or the code of the checks change.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from fornix.dag.code import code_of
@@ -38,8 +39,9 @@ def check_cached(graph: Graph) -> None:
         return
     for _ in check(graph):
         pass
-    stamp.parent.mkdir(parents=True, exist_ok=True)
-    stamp.touch()
+    with suppress(OSError):  # where nothing can be written, it is checked again next time
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        stamp.touch()
 
 
 def check(graph: Graph) -> Iterator[str]:

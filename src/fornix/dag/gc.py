@@ -7,24 +7,24 @@ half an artifact under its name. A run that is going on keeps all that its study
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from fornix.dag.costs import bytes_of, size
 from fornix.dag.graph import FOLDERS, STAGES
 from fornix.dag.needed import needed, needed_by
 from fornix.errors import FornixError
 from fornix.store.artifact import MANIFEST, TWIN
+from fornix.store.locks import NoLocksError, open_lock, take
 
 TRASH = ".trash"
 DRAFTS = (".partial", ".download")
 """What work that was killed leaves beside the place of its artifact."""
+TEMPORARY = "unfinished files"
 MAX_SHOWN = 40
 
 
@@ -37,7 +37,7 @@ class Item:
     path
         The folder.
     kind
-        Its folder in the cache, such as ``fits``.
+        Its folder in the cache, such as ``fits``; or what else it is.
     artifacts
         How many artifacts it holds: those of all subjects lie in one folder.
     size
@@ -115,15 +115,23 @@ def find(
             found.unfinished.append(label)
         for path, titles in mine.items():
             wanted.setdefault(path, set()).update(titles)
-    for path in sorted(cache.glob(".import-*")):  # an import that was killed
-        label = path.name.removeprefix(".import-").partition(".")[0]
-        if path.is_dir() and label not in busy:
-            found.items.append(Item(path, "imports", 0, bytes_of(path)))
+    found.items += _unfinished(cache, busy)
     for kind in dict.fromkeys(FOLDERS[stage] for stage in STAGES):
         if (cache / kind).is_dir():
             for path in sorted((cache / kind).iterdir()):
                 _sort(path, kind, wanted, found)
     return found
+
+
+def _unfinished(cache: Path, busy: Sequence[str]) -> Iterator[Item]:
+    """Yield imports, and files of the cache's own, whose writing was killed."""
+    for path in sorted(cache.glob(".import-*")):
+        label = path.name.removeprefix(".import-").partition(".")[0]
+        if path.is_dir() and label not in busy:
+            yield Item(path, "imports", 0, bytes_of(path))
+    if not busy:  # a run may be writing one now
+        for path in sorted(cache.glob("*/.*.tmp")):
+            yield Item(path, TEMPORARY, 0, path.stat().st_size)
 
 
 def _resolved(cache: Path, label: str) -> list[Path]:
@@ -188,7 +196,10 @@ def remove(
                 if item.path not in still or not all(_take(lock, own) for lock in locks):
                     left.append(item.path)
                     continue
-                aside.append(_set_aside(item.path))
+                if item.kind == TEMPORARY:
+                    item.path.unlink(missing_ok=True)
+                else:
+                    aside.append(_set_aside(item.path))
                 removed.append(item)
     for trash in aside:
         shutil.rmtree(trash, ignore_errors=True)
@@ -297,16 +308,12 @@ def _take(lock: Path, stack: ExitStack) -> bool:
     FornixError
         On a file system without locks: nobody knows there what is being made.
     """
-    file: IO[str] = stack.enter_context(lock.open("a"))
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
+        return take(stack.enter_context(open_lock(lock)))
+    except NoLocksError as error:
         problem = f"this file system has no locks, by which runs are seen: {error.strerror}"
         mend = "stop all runs, and delete the folders that --dry-run names"
         raise FornixError(problem, where=str(lock), mend=mend) from None
-    return True
 
 
 def studies_in(folders: Iterable[Path]) -> list[Path]:

@@ -15,6 +15,7 @@ from fornix.dag.costs import Past, earlier, lines
 from fornix.dag.edit import edited
 from fornix.dag.graph import STAGES, Graph
 from fornix.dag.job import Job
+from fornix.dag.records import MADE
 from fornix.dag.workflow import study_of
 from fornix.errors import FornixError
 
@@ -37,8 +38,8 @@ class Planned:
     job
         The job.
     cause
-        ``missing``, ``section changed``, ``input changed``, ``code changed``, ``interrupted``,
-        ``input reruns`` or Snakemake's own word for something else.
+        ``missing``, ``section changed``, ``input changed``, ``code changed``, ``made elsewhere``,
+        ``interrupted``, ``input reruns`` or Snakemake's own word for something else.
     detail
         What exactly changed.
     """
@@ -194,6 +195,10 @@ def _explain(job: Job, reason: Any) -> Planned:
 
 def _explain_params(job: Job, change: Any) -> Planned:
     old, new = _words(change.only_old), _words(change.only_new)
+    if MADE in old:
+        return Planned(
+            job, "made elsewhere", "from other data or code, or without a record of them"
+        )
     for kind, cause in (("code", "code changed"), ("inputs", "input changed")):
         if kind in old or kind in new:
             return Planned(job, cause, _difference(old.get(kind, {}), new.get(kind, {})))

@@ -14,6 +14,9 @@ from typing import Any
 
 from fornix.dag.job import Job
 
+MADE = "made"
+"""Kind of the one word that is noted of an artifact which isn't the one that is meant."""
+
 
 def record_of(job: Job) -> dict[str, Any]:
     """Return what there is to note of a job that is done, JSON-like."""
@@ -66,6 +69,23 @@ class Notes:
             ),
         )
         self._notes._unmark_incomplete(record["output"])
+
+    def trusts(self, job: Job) -> bool:
+        """Tell whether by the notes alone Snakemake would take what is there for current."""
+        record = self._notes._read_record(str(job.manifest))
+        return record is None or record.params == record_of(job)["params"]
+
+    def distrust(self, job: Job, made: str) -> None:
+        """Note that what is there was made from something else, so that the job runs.
+
+        Parameters
+        ----------
+        job
+            The job.
+        made
+            What it was made from, as its manifest says.
+        """
+        self.write(record_of(job) | {"params": [repr(f"{MADE}: {made or 'unknown'}")]})
 
 
 def _checksum(path: Path) -> str:

@@ -7,12 +7,11 @@ pieces, and the same call ends the work.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,7 @@ from fornix.dag.records import Notes
 from fornix.errors import FornixError
 from fornix.store.artifact import MANIFEST, TWIN
 from fornix.store.commit import put_in_place, sync
+from fornix.store.locks import NoLocksError, open_lock, refuse_second_run, take
 from fornix.store.publish import publish
 from fornix.study.load import load_study
 
@@ -100,7 +100,7 @@ def _unpack(archive: zipfile.ZipFile, path: Path, *, replace: bool) -> Imported:
     metadata = entities_of(read_json(archive, METADATA, path), path)
     jobs = checked_jobs(read_json(archive, JOBS, path), path)
     label = str(jobs["label"])
-    with _locked(label):
+    with refuse_second_run(CACHE / "studies" / f".{label}.lock", label):
         draft = CACHE / f".import-{label}.partial"
         shutil.rmtree(draft, ignore_errors=True)
         try:
@@ -118,23 +118,6 @@ def _unpack(archive: zipfile.ZipFile, path: Path, *, replace: bool) -> Imported:
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     return Imported(label, study, jobs["variant"], made, len(artifacts) - made)
-
-
-@contextmanager
-def _locked(label: str) -> Iterator[None]:
-    """Hold the lock of a study's runs."""
-    lock = CACHE / "studies" / f".{label}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            problem = f"a run is working on the study '{label}' in this folder"
-            mend = "wait for it, or stop it"
-            raise FornixError(problem, where=str(lock), mend=mend) from None
-        except OSError:  # a file system without locks
-            pass
-        yield
 
 
 def _records(jobs: Mapping[str, Any], artifacts: list[Path], path: Path) -> dict[Path, Any]:
@@ -189,16 +172,12 @@ def _digest(manifest: Path) -> str:
 
 def _install(draft: Path, folder: Path, record: Mapping[str, Any], notes: Notes) -> bool:
     """Put an artifact in its place; return False if it is there already."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f".{folder.name}.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            problem = "another process is making an artifact that the archive brings"
-            mend = "import the archive again when it has ended"
-            raise FornixError(problem, where=str(folder), mend=mend) from None
-        except OSError:  # a file system without locks
-            pass
+    with open_lock(folder.with_name(f".{folder.name}.lock")) as lock:
+        with suppress(NoLocksError):
+            if not take(lock):
+                problem = "another process is making an artifact that the archive brings"
+                mend = "import the archive again when it has ended"
+                raise FornixError(problem, where=str(folder), mend=mend)
         here = folder / MANIFEST
         if here.exists() and _digest(here) == _digest(draft / MANIFEST):
             return False

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -19,8 +20,13 @@ from fornix.dag.allocation import Allocation
 from fornix.dag.check import check_cached
 from fornix.dag.graph import Graph
 from fornix.dag.job import Job
+from fornix.dag.records import Notes
 from fornix.errors import FornixError
+from fornix.store.artifact import open_artifact
+from fornix.store.draft import write_atomically
+from fornix.store.locks import refuse_second_run
 from fornix.store.publish import publish
+from fornix.store.space import told
 from fornix.study.base import digest_of
 from fornix.study.load import load_study, parse_study, read_yaml
 from fornix.study.study import Study
@@ -137,23 +143,54 @@ class Workflow:
 
     def publish(self) -> None:
         """Show the report that the study means in results/, if it is there already."""
-        if self.graph.report.manifest.exists():
-            publish(self.graph.report.folder, self.graph.results)
+        with or_exit():
+            if _made_from(self.graph.report) == self.graph.report.identity:
+                publish(self.graph.report.folder, self.graph.results)
+
+    def settle(self, snakemake: Any) -> None:
+        """Make what lies in the cache mean to Snakemake what it is.
+
+        Snakemake takes an artifact that it has no note of for current, and a date in the future
+        for a fault. But another checkout may share the cache, notes may be lost, and clocks differ.
+        So an artifact that isn't the one that is meant gets a note that says so, and dates in the
+        future become now.
+
+        Parameters
+        ----------
+        snakemake
+            The ``workflow`` of the Snakefile.
+        """
+        now = time.time_ns()
+        for job in self.graph.jobs.values():
+            with suppress(OSError):  # it isn't there, or nothing can be written
+                if job.manifest.stat().st_mtime_ns > now:
+                    os.utime(job.manifest, ns=(now, now))
+        if snakemake.remote_exec or snakemake.subprocess_exec:  # one job, that was chosen before
+            return
+        made = {job.key: _made_from(job) for job in self.graph.jobs.values()}
+        others = [
+            job for job in self.graph.jobs.values() if made[job.key] not in (None, job.identity)
+        ]
+        notes = Notes() if others else None
+        for job in others:
+            if notes is not None and notes.trusts(job):
+                notes.distrust(job, str(made[job.key]))
 
     def lock(self) -> None:
         """Make sure that one run at a time works on this study here; released on any exit.
 
         Snakemake's own lock stays behind when a run is killed, so it is off in the profile.
         """
-        path = CACHE / "studies" / f".{self.label}.lock"
-        self._lock = path.open("a")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            problem = f"another run is working on the study '{self.label}' in this folder"
-            raise FornixError(problem, where=str(path), mend="wait for it, or stop it") from None
-        except OSError:  # a file system without locks
-            return
+        with or_exit():
+            self._lock = refuse_second_run(CACHE / "studies" / f".{self.label}.lock", self.label)
+
+
+def _made_from(job: Job) -> str | None:
+    """Return the identity that a job's artifact was made for; None: there is none."""
+    try:
+        return str(open_artifact(job.folder).manifest.get("identity", ""))
+    except FornixError:
+        return None
 
 
 def _quick(function: Given) -> Given:
@@ -185,10 +222,8 @@ def write_resolved(study: Study, label: str) -> Path:
     path = CACHE / "studies" / f"{label}-{digest_of(values)}.yaml"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
+        write_atomically(path, text)
     return path
 
 
@@ -197,8 +232,18 @@ def open_or_exit(config: Mapping[str, Any], configfiles: Sequence[Path | str]) -
     # Snakemake makes hundreds of objects a job and drops none: walks in search of garbage, by
     # default one for every 700 new ones, are a tenth of its time.
     gc.set_threshold(100_000, 20, 100)
-    try:
+    with or_exit():
         return Workflow(config, [Path(path) for path in configfiles])
-    except FornixError as error:
-        print(f"\nfornix: {error}\n", file=sys.stderr)
+
+
+@contextmanager
+def or_exit() -> Iterator[None]:
+    """Print the one error that a user is meant to read, and exit with 2."""
+    try:
+        yield
+    except (FornixError, OSError) as error:
+        known = error if isinstance(error, FornixError) else told(error, Path.cwd())
+        if known is None:
+            raise
+        print(f"\nfornix: {known}\n", file=sys.stderr)
         sys.exit(2)

@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,14 +21,17 @@ from pathlib import Path
 from fornix.errors import FornixError
 from fornix.progress import track
 from fornix.store.digests import combine, file_digest
+from fornix.store.draft import write_atomically
 
 SKIPPED = {"sourcedata", "code", "logs"}
 LOCK = ".lock"
 """Ending of files that other tools put beside those they read; they come and go."""
 EMPTY = "emptyroom"
 READERS = 4
-SETTLE_NS = 100_000_000
-"""Age of a change from which its time stamp is trusted; file systems tick every few ms."""
+TICK_S = 0.1
+COARSE_TICK_S = 2.1
+"""Longest time in which two changes of a file get one time stamp, s: most file systems tick every
+few ms, and those whose stamps are whole seconds every one or two."""
 
 _ENTITY = re.compile(r"([a-zA-Z0-9]+)-([a-zA-Z0-9+]+)")
 
@@ -110,7 +114,6 @@ def scan(
         raise FornixError(problem, where=str(root), mend=mend)
     notes = cache / f"{combine([('root', str(root.resolve()))])[:12]}.json" if cache else None
     known = _read(notes) if notes else {}
-    start = time.time_ns()
     if only is None:
         stamps = {
             path.relative_to(root).as_posix(): stamp for path, stamp in _walk(root, root, subjects)
@@ -127,17 +130,22 @@ def scan(
             mend = "fetch its content (`datalad get`), restore it, or remove it"
             raise FornixError(problem, where=str(root / name), mend=mend) from None
 
+    if notes and fresh:
+        # What is read below can't change again without another stamp: whatever clock the file
+        # system goes by, it has ticked since the stamps were taken.
+        coarse = all(stamps[name][2] % 1_000_000_000 == 0 for name in fresh)
+        time.sleep(COARSE_TICK_S if coarse else TICK_S)
     with ThreadPoolExecutor(READERS) as pool:
         digests = track(pool.map(read, fresh), f"reading {root.name}: files", len(fresh))
         new: dict[str, dict[str, object]] = {
             name: {"stamp": stamps[name], "digest": digest}
             for name, digest in zip(fresh, digests, strict=True)
         }
-    # A file that changed a moment ago could change again without another stamp: clocks tick.
-    settled = {name: note for name, note in new.items() if stamps[name][2] < start - SETTLE_NS}
-    if notes and settled:
-        _write(notes, known | settled)
     merged = known | new
+    if notes and new:
+        with suppress(OSError):  # what can't be noted is read again next time
+            notes.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(notes, json.dumps(merged, sort_keys=True))
     return Listing(root, {name: str(merged[name]["digest"]) for name in sorted(stamps)})
 
 
@@ -196,10 +204,3 @@ def _read(path: Path) -> dict[str, dict[str, object]]:
         return {}
     rows = notes.items() if isinstance(notes, dict) else ()
     return {key: note for key, note in rows if isinstance(note, dict) and "digest" in note}
-
-
-def _write(path: Path, notes: dict[str, dict[str, object]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    draft.write_text(json.dumps(notes, sort_keys=True), encoding="utf-8")
-    draft.replace(path)

@@ -47,9 +47,10 @@ def run(
         If the dataset can't be fetched.
     """
     recipe = Recipe("fetch", section.identity(), {})
-    if adopt(target, recipe):
-        return
     begun = target.path.with_name(f".{target.path.name}.download")
+    if adopt(target, recipe):
+        shutil.rmtree(begun, ignore_errors=True)  # of a job that was killed just before its end
+        return
     begun.parent.mkdir(parents=True, exist_ok=True)
     import_module(f"fornix.ingest.{section.source}").fetch(section, begun)
     with create(target, recipe) as draft:

@@ -4,7 +4,7 @@ An artifact is a folder with zarr arrays, tables and a ``manifest.json`` that wa
 and knows the digest of every other part.
 """
 
-from fornix.store.artifact import Artifact, Recipe, Target, adopt, create, open_artifact
+from fornix.store.artifact import Artifact, Read, Recipe, Target, adopt, create, open_artifact
 from fornix.store.draft import Draft
 
-__all__ = ["Artifact", "Draft", "Recipe", "Target", "adopt", "create", "open_artifact"]
+__all__ = ["Artifact", "Draft", "Read", "Recipe", "Target", "adopt", "create", "open_artifact"]

@@ -21,18 +21,19 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fornix.errors import FornixError
-from fornix.store.commit import put_in_place, sync
+from fornix.store.commit import clear_up, put_in_place, remove_temporaries, sync
 from fornix.store.digests import combine, part_digest
 from fornix.store.draft import PROGRESS, Draft, dumps, write_atomically
 from fornix.store.locks import hold
 from fornix.store.provenance import Meter
+from fornix.store.space import PARTIAL, told
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +42,64 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 TWIN = ".manifest.json"
 FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Read:
+    """An artifact that a job reads, as it was when the job began.
+
+    Attributes
+    ----------
+    path
+        Its folder.
+    digest
+        Digest of its contents.
+    inode
+        Number of the folder: another making of the same contents is another folder.
+    """
+
+    path: Path
+    digest: str
+    inode: int
+
+    @classmethod
+    def begin(cls, path: Path, identity: str) -> Read:
+        """Make sure that an artifact is whole, and the one that is meant.
+
+        A manifest that another run's Snakemake has deleted, since it is about to make the artifact
+        again, is put back from its twin.
+
+        Raises
+        ------
+        FornixError
+            If it isn't there, or was made from something else.
+        """
+        folder, twin, manifest = path, path / TWIN, path / MANIFEST
+        if not manifest.exists() and twin.exists():
+            text = twin.read_text(encoding="utf-8")
+            if json.loads(text).get("identity") == identity:
+                write_atomically(manifest, text)
+        found = open_artifact(folder)
+        if found.manifest.get("identity") != identity:
+            problem = "this artifact was made from other data, settings or code than the study says"
+            mend = (
+                "run the study again. Don't edit data or code while it runs; checkouts that differ "
+                "in them need a cache each"
+            )
+            raise FornixError(problem, where=str(folder), mend=mend)
+        return cls(folder, found.digest, folder.stat().st_ino)
+
+    def check_same(self) -> None:
+        """Raise FornixError if the artifact was replaced since."""
+        try:
+            twin = json.loads((self.path / TWIN).read_text(encoding="utf-8"))
+            same = (twin["digest"], self.path.stat().st_ino) == (self.digest, self.inode)
+        except (OSError, ValueError, KeyError):
+            same = False
+        if not same:
+            problem = "another run replaced this artifact while a job was reading it"
+            mend = "run again; checkouts that differ in data or code need a cache each"
+            raise FornixError(problem, where=str(self.path), mend=mend)
 
 
 @dataclass(frozen=True)
@@ -55,11 +114,19 @@ class Target:
         Module or file -> digest of every source file that the stage imports from fornix.
     versions
         Library -> version, for those that decide the stage's numbers.
+    identity
+        Digest of what the artifact is made from, as far as it is known before the work: noted, so
+        that whoever finds it can tell whether it is the one that is meant.
+    reads
+        The artifacts that the stage reads. Nothing is committed if one of them is replaced while
+        it works.
     """
 
     path: Path
     code: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    identity: str = ""
+    reads: Sequence[Read] = ()
 
 
 @dataclass(frozen=True)
@@ -201,7 +268,11 @@ def adopt(target: Target, recipe: Recipe) -> bool:
         return False
     if Artifact(target.path, manifest).damage():
         return False
-    write_atomically(target.path / MANIFEST, dumps(manifest))
+    text = dumps(manifest | {"identity": target.identity})
+    for path in (twin, target.path / MANIFEST):
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            write_atomically(path, text)
+    clear_up(target.path, own=(TWIN, MANIFEST))
     return True
 
 
@@ -210,13 +281,21 @@ def create(target: Target, recipe: Recipe) -> Iterator[Draft]:
     """Open a draft; commit it on leaving the block.
 
     On an exception it is thrown away, unless the stage has saved it to go on with it later.
+
+    Raises
+    ------
+    FornixError
+        If the disk is full, nothing can be written there, or an artifact that was read has been
+        replaced meanwhile.
     """
-    draft_path = target.path.with_name(f".{target.path.name}.partial")
+    draft_path = target.path.with_name(f".{target.path.name}{PARTIAL}")
     draft, meter = Draft(draft_path, recipe.describe(target)), Meter()
-    if draft.resumed is None:
-        shutil.rmtree(draft_path, ignore_errors=True)
-        draft_path.mkdir(parents=True)
     try:
+        if draft.resumed is None:
+            shutil.rmtree(draft_path, ignore_errors=True)
+            draft_path.mkdir(parents=True)
+        else:
+            remove_temporaries([*draft_path.rglob("*")])
         yield draft
         own = (PROGRESS, TWIN, MANIFEST)  # a kill in mid-commit leaves some of them
         names = sorted(part.name for part in draft_path.iterdir() if part.name not in own)
@@ -224,6 +303,7 @@ def create(target: Target, recipe: Recipe) -> Iterator[Draft]:
         manifest = {
             "format": FORMAT,
             "digest": combine(parts.items()),
+            "identity": target.identity,
             "parts": parts,
             "recipe": recipe.describe(target),
             "notes": draft.notes,
@@ -232,9 +312,14 @@ def create(target: Target, recipe: Recipe) -> Iterator[Draft]:
         for name in (TWIN, MANIFEST):
             write_atomically(draft_path / name, dumps(manifest))
         sync(draft_path)
+        for read in target.reads:
+            read.check_same()
         (draft_path / PROGRESS).unlink(missing_ok=True)
-    except BaseException:
+    except BaseException as error:
+        known = None if isinstance(error, FornixError) else told(error, draft_path)
         if not (draft_path / PROGRESS).exists():
             shutil.rmtree(draft_path, ignore_errors=True)
+        if known is not None:
+            raise known from error
         raise
     put_in_place(draft_path, target.path, own=(TWIN, MANIFEST))

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+TEMPORARY = (".tmp", ".partial")
+"""Endings of files that aren't whole yet: ours, and those of zarr's stores."""
 
 
 def sync(folder: Path, *, since_ns: int = 0) -> None:
@@ -41,12 +44,38 @@ def put_in_place(draft: Path, path: Path, *, own: Sequence[str]) -> None:
     own
         Files of the store itself; the first of them names the parts.
     """
-    aside = path.with_name(f".{path.name}.old")
+    aside, trash = _beside(path, "old"), _beside(path, "trash")
     if path.exists():
-        _clear(aside, path, own, trash=aside.with_name(f".{path.name}.trash"))
+        _clear(aside, path, own, trash=trash)
         path.rename(aside)
     draft.rename(path)
-    _clear(aside, path, own, trash=draft)
+    _clear(aside, path, own, trash=trash)
+
+
+def clear_up(path: Path, *, own: Sequence[str]) -> None:
+    """Delete what killed processes left beside an artifact that is whole; keep a user's files.
+
+    Parameters
+    ----------
+    path
+        The artifact; nobody else may be making it.
+    own
+        Files of the store itself, as for :func:`put_in_place`.
+    """
+    _clear(_beside(path, "old"), path, own, trash=_beside(path, "trash"))
+    shutil.rmtree(_beside(path, "partial"), ignore_errors=True)
+    remove_temporaries(path.glob(".*.tmp"))
+
+
+def remove_temporaries(files: Iterable[Path]) -> None:
+    """Delete files that were being written when their process was killed."""
+    for file in files:
+        if file.suffix in TEMPORARY:
+            file.unlink(missing_ok=True)
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(f".{path.name}.{ending}")
 
 
 def _clear(aside: Path, path: Path, own: Sequence[str], *, trash: Path) -> None:

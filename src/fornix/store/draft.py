@@ -196,8 +196,12 @@ def _chunking(variable: xr.Variable, along: str) -> dict[str, tuple[int, ...]]:
 def write_atomically(path: Path, text: str) -> None:
     """Write a text so that the file has all of it or none."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def dumps(value: Any) -> str:

@@ -7,9 +7,11 @@ makes nothing anew; the published folder holds a copy of the one that a study no
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
-from fornix.store.artifact import MANIFEST, open_artifact
+from fornix.store.artifact import MANIFEST, Artifact, open_artifact
+from fornix.store.locks import NoLocksError, open_lock, take
 
 
 def publish(source: Path, folder: Path) -> bool:
@@ -32,8 +34,16 @@ def publish(source: Path, folder: Path) -> bool:
     same = shown.exists() and shown.read_bytes() == (artifact.path / MANIFEST).read_bytes()
     if same and all((folder / name).exists() for name in artifact.manifest["parts"]):
         return False
-    folder.mkdir(parents=True, exist_ok=True)
-    shown.unlink(missing_ok=True)
+    with open_lock(folder.with_name(f".{folder.name}.lock")) as lock:
+        with suppress(NoLocksError):
+            take(lock, wait=True)
+        _copy(artifact, folder)
+    return True
+
+
+def _copy(artifact: Artifact, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / MANIFEST).unlink(missing_ok=True)
     for name in [*artifact.manifest["parts"], MANIFEST]:
         draft = folder / f".{name}.tmp"
         if (artifact.path / name).is_dir():
@@ -43,4 +53,3 @@ def publish(source: Path, folder: Path) -> bool:
         else:
             shutil.copyfile(artifact.path / name, draft)
         draft.replace(folder / name)
-    return True
