@@ -166,13 +166,38 @@ class Slurm:
             *(f"--pid-file={munge}/munged.pid", f"--seed-file={munge}/seed"),
             f"--log-file={munge}/munged.log",
         )
-        self.call("slurmctld")
+        self.start_controller()
         self.start_node()
+
+    def start_controller(self) -> None:
+        """Start the controller, which goes on from what it has saved."""
+        self.call("slurmctld")
+
+    def kill_controller(self) -> None:
+        """Take the controller away at once."""
+        pid = int((self.folder / "slurmctld.pid").read_text())
+        _send(pid, signal.SIGKILL)
+        _wait_for_end([pid])
 
     def start_node(self) -> None:
         """Start the node's daemon, and wait until the node takes jobs."""
         self.call("slurmd", "-N", self.host)
         self.wait_for_node("idle", "mixed", "allocated")
+
+    def tend(self) -> None:
+        """Do what an administrator does after kills: nothing waits that could run."""
+        if "drain" in self.call("sinfo", "--noheader", "--format=%T"):
+            self.resume()
+        for job in self.jobs():
+            if job["JobState"] == "PENDING" and job.get("Reason") == "BeginTime":
+                self.call("scontrol", "update", f"JobId={job['JobId']}", "StartTime=now")
+
+    def resume(self) -> None:
+        """Let a node take jobs again, from which Slurm itself has taken them.
+
+        It does when a controller that was killed finds a job there that it never knew to run.
+        """
+        self.call("scontrol", "update", f"NodeName={self.host}", "State=RESUME")
 
     def kill_node(self) -> None:
         """Take the node away, as a power cut would: its daemon and all of its jobs."""
@@ -193,6 +218,8 @@ class Slurm:
                 found = []
             if found and all(one.rstrip("*~#$@") in states for one in found):
                 return
+            if any(one.startswith("drain") for one in found):
+                self.resume()
             time.sleep(0.2)
         logs = [
             path.read_text(errors="replace")[-2000:] for path in sorted(self.folder.glob("*.log"))

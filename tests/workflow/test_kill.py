@@ -78,5 +78,6 @@ def test_two_runs_at_once_are_refused(finished):
     with lock.open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         refused = finished.snakemake("--forcerun", "report", check=False)
-    assert refused.returncode != 0
+    assert refused.returncode == 2
+    assert "Traceback" not in refused.stderr
     assert "another run is working on the study" in refused.stderr
