@@ -1,10 +1,11 @@
 # make demo    set up, run the built-in study, say where its report is
 # make test    set up, pass the tests
 # make studies run the small variant of every study and its control, write results/index.html
-# make lint    ruff, mypy, snakefmt, and whether the schema is current
+# make lint    ruff, mypy, snakefmt, snakemake --lint, and whether the schema is current
 # make bench   run the benchmarks side by side, write benchmarks/RESULTS.md
 # make docs    build the documentation into site/
 # make lock    resolve anew and write envs/constraints.txt
+# make audit   look the locked versions up among known vulnerabilities (needs a network)
 #
 # Every target sets up what it needs in .venv/ once, and takes no time for it after that.
 
@@ -16,7 +17,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TESTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo studies test lint bench docs lock clean
+.PHONY: help demo studies test lint bench docs lock audit clean
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -37,7 +38,8 @@ lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakefmt --check Snakefile rules workflow/Snakefile
+	$(BIN)/snakemake --lint
 	$(BIN)/fornix schema --check
 
 bench: $(VENV)/.ready-dev
@@ -50,12 +52,19 @@ docs: $(VENV)/.ready-dev
 lock:
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip --quiet install --editable '.[dev,slurm]'
+	.venv-lock/bin/python -m pip --quiet install --editable '.[dev,slurm,storage]'
 	{ sed -n '/^#/p' envs/constraints.txt; \
 	  .venv-lock/bin/python -m pip freeze --exclude-editable --exclude fornix \
 	  | sed -E 's/(==[^+]+)\+.*/\1/'; } > envs/constraints.new
 	mv envs/constraints.new envs/constraints.txt
 	rm -rf .venv-lock
+
+audit:
+	rm -rf .venv-audit
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip --disable-pip-version-check --quiet install pip-audit
+	.venv-audit/bin/pip-audit --disable-pip --no-deps --requirement envs/constraints.txt
+	rm -rf .venv-audit
 
 clean:
 	rm -rf $(VENV) site htmlcov .coverage
@@ -74,7 +83,7 @@ $(VENV)/.ready: pyproject.toml envs/constraints.txt envs/weights.txt | $(VENV)/b
 
 $(VENV)/.ready-dev: $(VENV)/.ready envs/motion.txt envs/vision.txt
 	@echo "fornix: installing what the tests need"
-	@$(PIP) install --constraint envs/constraints.txt --editable '.[dev,slurm]'
+	@$(PIP) install --constraint envs/constraints.txt --editable '.[dev,slurm,storage]'
 	@$(PIP) install --no-deps --requirement envs/motion.txt
 	@rm -rf $(VENV)/vision
 	@$(PIP) install --no-deps --target $(VENV)/vision --requirement envs/vision.txt

@@ -3,23 +3,22 @@
 #     snakemake --cores 2 --configfile config/studies/<study>.yaml [--config variant=mini]
 #
 # The study becomes a graph of jobs (src/fornix/dag/graph.py); each rule is one stage of it.
-import shlex
-import sys
-
 from fornix.dag.workflow import open_or_exit
 from snakemake.utils import min_version
 
 min_version("9.27")
 
 
-configfile: f"{workflow.basedir}/config/config.yaml"
+configfile: f"{workflow.current_basedir}/config/config.yaml"
 
 
-WORKFLOW = open_or_exit(config, workflow.overwrite_configfiles)
-FORNIX = f"{shlex.quote(sys.executable)} -m fornix"
+# With `--software-deployment-method apptainer`; envs/fornix.def says how the image is made.
+container: "fornix.sif"
+
+
+WORKFLOW = open_or_exit(workflow, config)
 COMPUTE = WORKFLOW.study.compute
-WORKFLOW.allocate(workflow)
-WORKFLOW.settle(workflow)
+WORKFLOW.settle()
 if not workflow.output_settings.dryrun:
     WORKFLOW.publish()
 
@@ -29,7 +28,6 @@ onstart:
 
 
 rule all:
-    default_target: True
     input:
         WORKFLOW.targets,
 

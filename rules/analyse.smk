@@ -21,4 +21,4 @@ rule analyse:
     params:
         **WORKFLOW.params("analyse"),
     shell:
-        "{FORNIX} analyse {WORKFLOW.study_file} {params.call} 2> >(trap '' TERM; tee {log} >&2)"
+        "{params.call} 2> >(trap '' TERM; tee {log} >&2)"

@@ -21,4 +21,4 @@ rule evaluate:
     params:
         **WORKFLOW.params("evaluate"),
     shell:
-        "{FORNIX} evaluate {WORKFLOW.study_file} {params.call} 2> >(trap '' TERM; tee {log} >&2)"
+        "{params.call} 2> >(trap '' TERM; tee {log} >&2)"

@@ -21,4 +21,4 @@ rule features:
     params:
         **WORKFLOW.params("features"),
     shell:
-        "{FORNIX} features {WORKFLOW.study_file} {params.call} 2> >(trap '' TERM; tee {log} >&2)"
+        "{params.call} 2> >(trap '' TERM; tee {log} >&2)"

@@ -17,4 +17,4 @@ rule fetch:
     params:
         **WORKFLOW.params("fetch"),
     shell:
-        "{FORNIX} fetch {WORKFLOW.study_file} {params.call} 2> >(trap '' TERM; tee {log} >&2)"
+        "{params.call} 2> >(trap '' TERM; tee {log} >&2)"

@@ -21,4 +21,4 @@ rule fit:
     params:
         **WORKFLOW.params("fit"),
     shell:
-        "{FORNIX} fit {WORKFLOW.study_file} {params.call} 2> >(trap '' TERM; tee {log} >&2)"
+        "{params.call} 2> >(trap '' TERM; tee {log} >&2)"

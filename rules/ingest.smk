@@ -21,4 +21,4 @@ rule ingest:
     params:
         **WORKFLOW.params("ingest"),
     shell:
-        "{FORNIX} ingest {WORKFLOW.study_file} {params.call} 2> >(trap '' TERM; tee {log} >&2)"
+        "{params.call} 2> >(trap '' TERM; tee {log} >&2)"

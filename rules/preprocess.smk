@@ -21,4 +21,4 @@ rule preprocess:
     params:
         **WORKFLOW.params("preprocess"),
     shell:
-        "{FORNIX} preprocess {WORKFLOW.study_file} {params.call} 2> >(trap '' TERM; tee {log} >&2)"
+        "{params.call} 2> >(trap '' TERM; tee {log} >&2)"

@@ -19,4 +19,4 @@ rule report:
     params:
         **WORKFLOW.params("report"),
     shell:
-        "{FORNIX} report {WORKFLOW.study_file} {params.call} 2> >(trap '' TERM; tee {log} >&2)"
+        "{params.call} 2> >(trap '' TERM; tee {log} >&2)"

@@ -17,4 +17,4 @@ rule simulate:
     params:
         **WORKFLOW.params("simulate"),
     shell:
-        "{FORNIX} simulate {WORKFLOW.study_file} {params.call} 2> >(trap '' TERM; tee {log} >&2)"
+        "{params.call} 2> >(trap '' TERM; tee {log} >&2)"

@@ -29,10 +29,13 @@ def pins(name):
 LOCK = pins("constraints.txt")
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
 EXTRAS = PYPROJECT["optional-dependencies"]
+INSTALLED = ("dev", "slurm", "storage")
 
 
 @pytest.mark.parametrize(
-    "wanted", PYPROJECT["dependencies"] + EXTRAS["dev"] + EXTRAS["slurm"], ids=str
+    "wanted",
+    [*PYPROJECT["dependencies"], *(one for key in INSTALLED for one in EXTRAS[key])],
+    ids=str,
 )
 def test_the_lock_has_what_the_package_needs(wanted):
     requirement = Requirement(wanted)

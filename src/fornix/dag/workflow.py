@@ -6,6 +6,7 @@ import gc
 import inspect
 import os
 import re
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -44,11 +45,11 @@ class Workflow:
 
     Parameters
     ----------
+    snakemake
+        The ``workflow`` of the Snakefile.
     config
         Snakemake's config: a whole study (``--configfile``), or the key ``study`` with a path;
         with the key ``variant``, that variant of it.
-    configfiles
-        The files that the config came from, for messages.
 
     Raises
     ------
@@ -56,12 +57,15 @@ class Workflow:
         If the study is wrong, or its data are.
     """
 
-    def __init__(self, config: Mapping[str, Any], configfiles: Sequence[Path] = ()) -> None:
-        self.study, self.label = study_of(config, configfiles)
+    def __init__(self, snakemake: Any, config: Mapping[str, Any]) -> None:
+        _refuse_storage(snakemake)
+        # A module's config isn't that of the command line.
+        files = snakemake.overwrite_configfiles if snakemake.modifier.is_main_snakefile() else ()
+        self.study, self.label = study_of(config, [Path(path) for path in files])
         self.graph = Graph(self.study, self.label, CACHE)
         self.study_file = write_resolved(self.study, self.label)
         check_cached(self.graph)
-        self._snakemake: Any = None
+        self._snakemake = snakemake
         self._lock: IO[str] | None = None
 
     def slugs(self, stage: str) -> str:
@@ -80,32 +84,32 @@ class Workflow:
 
         return _quick(manifests)
 
-    def params(self, stage: str) -> dict[str, Callable[[Any], str]]:
+    def params(self, stage: str) -> dict[str, Callable[..., str]]:
         """Return the params of a stage's rule: what to run, and what Snakemake compares."""
 
         def value(key: str) -> Callable[[Any], str]:
             return _quick(lambda wildcards: self._job(stage, wildcards).params[key])
 
-        def call(wildcards: Any) -> str:
-            return self._job(stage, wildcards).call
+        # Snakemake compares no param that is made of the output, so that a call, which holds
+        # paths of this machine, may change: what it makes is told by the others.
+        def call(wildcards: Any, output: Any) -> str:
+            job = self._job(stage, wildcards)
+            return f"{self.program} {stage} {shlex.quote(str(self.study_file))} {job.call}"
 
         return {"call": _quick(call), **{key: value(key) for key in ("section", "inputs", "code")}}
 
-    def allocate(self, snakemake: Any) -> None:
-        """Let jobs ask for what the executor of this run counts and takes together.
+    @cached_property
+    def program(self) -> str:
+        """How a job calls Fornix: by the Python that runs Snakemake, or by that of its image."""
+        from snakemake.settings.types import DeploymentMethod
 
-        Parameters
-        ----------
-        snakemake
-            The ``workflow`` of the Snakefile.
-        """
-        self._snakemake = snakemake
+        methods = self._snakemake.deployment_settings.deployment_method
+        contained = DeploymentMethod.APPTAINER in methods
+        return f"{'python' if contained else shlex.quote(sys.executable)} -m fornix"
 
     @cached_property
     def allocation(self) -> Allocation:
         """What jobs ask for; while the Snakefile is read, Snakemake doesn't know its executor."""
-        if self._snakemake is None:
-            return Allocation(self.graph, self.study.compute)
         return Allocation.under(self._snakemake, self.graph, self.study.compute)
 
     def gpu(self, stage: str) -> Callable[[Any], int]:
@@ -147,25 +151,20 @@ class Workflow:
             if _made_from(self.graph.report) == self.graph.report.identity:
                 publish(self.graph.report.folder, self.graph.results)
 
-    def settle(self, snakemake: Any) -> None:
+    def settle(self) -> None:
         """Make what lies in the cache mean to Snakemake what it is.
 
         Snakemake takes an artifact that it has no note of for current, and a date in the future
         for a fault. But another checkout may share the cache, notes may be lost, and clocks differ.
         So an artifact that isn't the one that is meant gets a note that says so, and dates in the
         future become now.
-
-        Parameters
-        ----------
-        snakemake
-            The ``workflow`` of the Snakefile.
         """
         now = time.time_ns()
         for job in self.graph.jobs.values():
             with suppress(OSError):  # it isn't there, or nothing can be written
                 if job.manifest.stat().st_mtime_ns > now:
                     os.utime(job.manifest, ns=(now, now))
-        if snakemake.remote_exec or snakemake.subprocess_exec:  # one job, that was chosen before
+        if self._snakemake.remote_exec or self._snakemake.subprocess_exec:  # one job, that was chosen before
             return
         made = {job.key: _made_from(job) for job in self.graph.jobs.values()}
         others = [
@@ -199,6 +198,14 @@ def _quick(function: Given) -> Given:
     return function
 
 
+def _refuse_storage(snakemake: Any) -> None:
+    """Raise if outputs are to be kept in a storage: of an artifact, only the manifest is one."""
+    if provider := snakemake.storage_settings.default_storage_provider:
+        problem = "artifacts are folders, of which a storage would take the manifests alone"
+        mend = "leave it out; docs/scaling.md says how a cache is mounted, and results are stored"
+        raise FornixError(problem, where=f"--default-storage-provider {provider}", mend=mend)
+
+
 def study_of(config: Mapping[str, Any], configfiles: Sequence[Path] = ()) -> tuple[Study, str]:
     """Return the study that a Snakemake config means, and the name of its results folder."""
     variant = config.get("variant")
@@ -227,13 +234,13 @@ def write_resolved(study: Study, label: str) -> Path:
     return path
 
 
-def open_or_exit(config: Mapping[str, Any], configfiles: Sequence[Path | str]) -> Workflow:
+def open_or_exit(snakemake: Any, config: Mapping[str, Any]) -> Workflow:
     """Open the workflow for a Snakefile; on bad input print the one error and exit with 2."""
     # Snakemake makes hundreds of objects a job and drops none: walks in search of garbage, by
     # default one for every 700 new ones, are a tenth of its time.
     gc.set_threshold(100_000, 20, 100)
     with or_exit():
-        return Workflow(config, [Path(path) for path in configfiles])
+        return Workflow(snakemake, config)
 
 
 @contextmanager
