@@ -1,4 +1,4 @@
-"""The command line: one thin command a stage, and those that look before or after a run."""
+"""The command line: one thin command a stage, those that look before or after a run, a BIDS App."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from fornix import __version__
-from fornix.commands import crate, diff, gc, plan
+from fornix.commands import bids_app, crate, diff, gc, plan
 from fornix.errors import FornixError
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -30,7 +30,9 @@ STAGES = {
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; exit with 2 and one message on bad input."""
-    arguments = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    top, commands = _parser()
+    arguments = (bids_app.parser() if bids_app.meant(words, commands) else top).parse_args(words)
     try:
         arguments.run(arguments)
         sys.stdout.flush()  # here, where a reader that has left can be told from an error
@@ -50,10 +52,17 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
+    return _parser()[0]
+
+
+def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
+    """Return the parser, and the commands that it knows."""
     top = argparse.ArgumentParser(
         prog="fornix",
         description="A brain dataset and a set of AI models in, a reproducible study out.",
-        epilog="To run a whole study: snakemake --cores 2 --configfile config/studies/NAME.yaml",
+        epilog="To run a whole study: snakemake --cores 2 --configfile config/studies/NAME.yaml. "
+        "As a BIDS App: fornix BIDS_DIR OUTPUT_DIR {participant,group} --study NAME "
+        "(fornix participant --help).",
     )
     top.add_argument("--version", action="version", version=f"fornix {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -107,7 +116,7 @@ def parser() -> argparse.ArgumentParser:
     schema = command("schema", "write the study file's JSON schema for editors")
     schema.add_argument("--check", action="store_true", help="only say if the file is current")
     schema.set_defaults(run=_schema)
-    return top
+    return top, commands.choices
 
 
 def _with_list(stage: argparse.ArgumentParser) -> None:
