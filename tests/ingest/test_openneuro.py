@@ -15,8 +15,9 @@ def server(tmp_path, monkeypatch):
     """Put a stand-in for openneuro-py in place, which serves a folder as its pattern rules say."""
     root = fmri_dataset(tmp_path / "server")
 
-    def download(*, dataset, tag, target_dir, include):
+    def download(*, dataset, tag, target_dir, include, verify_hash):
         module.calls.append({"dataset": dataset, "tag": tag, "include": include})
+        assert verify_hash == "auto"
         if module.failure is not None:
             raise module.failure
         for pattern in include:

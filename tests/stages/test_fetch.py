@@ -20,7 +20,7 @@ SECTION = OpenNeuroDataset(
 def openneuro(monkeypatch):
     """Put a stand-in for openneuro-py in place; it fails half-way as often as it is told."""
 
-    def download(*, dataset, tag, target_dir, include):
+    def download(*, dataset, tag, target_dir, include, verify_hash):
         resumed = Path(target_dir, "begun").exists()
         module.resumed.append(resumed)
         Path(target_dir).mkdir(exist_ok=True)

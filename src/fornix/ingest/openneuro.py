@@ -62,7 +62,11 @@ def _download(section: OpenNeuroDataset, folder: Path, include: Sequence[str]) -
         raise FornixError(problem, where=section.accession, mend=mend) from None
     try:
         openneuro.download(
-            dataset=section.accession, tag=section.tag, target_dir=folder, include=list(include)
+            dataset=section.accession,
+            tag=section.tag,
+            target_dir=folder,
+            include=list(include),
+            verify_hash="auto",  # large files too, by the checksums of a mirror
         )
     except Exception as error:  # its HTTP library's errors share no base with its own
         match = re.search(r"Could not find path in the dataset:\s*-\s*(\S+)", str(error))
