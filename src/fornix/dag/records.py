@@ -20,12 +20,11 @@ MADE = "made"
 
 def record_of(job: Job) -> dict[str, Any]:
     """Return what there is to note of a job that is done, JSON-like."""
-    params = [job.call, *job.params.values()]
     return {
         "output": str(job.manifest),
         "rule": job.stage,
         "input": sorted(job.manifests),
-        "params": sorted(repr(value) for value in params),
+        "params": sorted(repr(value) for value in job.params.values()),
     }
 
 

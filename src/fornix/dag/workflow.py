@@ -164,7 +164,8 @@ class Workflow:
             with suppress(OSError):  # it isn't there, or nothing can be written
                 if job.manifest.stat().st_mtime_ns > now:
                     os.utime(job.manifest, ns=(now, now))
-        if self._snakemake.remote_exec or self._snakemake.subprocess_exec:  # one job, that was chosen before
+        chosen = self._snakemake.remote_exec or self._snakemake.subprocess_exec
+        if chosen:  # one job, by the run that settled it
             return
         made = {job.key: _made_from(job) for job in self.graph.jobs.values()}
         others = [
