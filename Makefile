@@ -1,23 +1,27 @@
-# make demo    set up, run the built-in study, say where its report is
-# make test    set up, pass the tests
-# make studies run the small variant of every study and its control, write results/index.html
-# make lint    ruff, mypy, snakefmt, snakemake --lint, and whether the schema is current
-# make bench   run the benchmarks side by side, write benchmarks/RESULTS.md
-# make docs    build the documentation into site/
-# make lock    resolve anew and write envs/constraints.txt
-# make audit   look the locked versions up among known vulnerabilities (needs a network)
+# make demo      set up, run the built-in study, say where its report is
+# make test      set up, pass the tests
+# make coverage  pass the tests, slower, and say how much of the code they ran
+# make studies   run the small variant of every study and its control, write results/index.html
+# make lint      ruff, mypy, snakefmt, snakemake --lint, and whether the schema is current
+# make bench     run the benchmarks side by side, write benchmarks/RESULTS.md
+# make docs      build the documentation into site/
+# make lock      resolve anew and write envs/constraints.txt
+# make audit     look the locked versions up among known vulnerabilities (needs a network)
 #
 # Every target sets up what it needs in .venv/ once, and takes no time for it after that.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 CORES ?= 2
+# One more than cores: those on Slurm wait for most of their time.
+WORKERS ?= 3
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TESTS ?=
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15
 
 .DEFAULT_GOAL := help
-.PHONY: help demo studies test lint bench docs lock audit clean
+.PHONY: help demo studies test coverage lint bench docs lock audit clean
 
 help:
 	@sed -n '/^# make/s/^# //p' Makefile
@@ -32,7 +36,10 @@ studies: $(VENV)/.ready
 
 test: $(VENV)/.ready-dev
 	@echo "fornix: running the tests"
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered $(TESTS)
+	@$(PYTEST) $(TESTS)
+
+coverage: $(VENV)/.ready-dev
+	@$(PYTEST) --cov --cov-report=term:skip-covered $(TESTS)
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
