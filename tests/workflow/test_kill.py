@@ -73,6 +73,20 @@ def test_kills_change_no_score(finished, tmp_path):
     assert not list(project.root.glob("cache/**/.*.partial"))
 
 
+def test_a_job_killed_after_it_has_finished_keeps_its_artifact(finished, tmp_path):
+    project = type(finished)(tmp_path / "project")
+    shutil.copytree(finished.root, project.root, symlinks=True)
+    manifest = next(project.root.glob("cache/reports/small-*/manifest.json"))
+    made, rule = manifest.read_bytes(), project.root / "rules/report.smk"
+    text = rule.read_text()
+    rule.write_text(text.replace(">&2)", ">&2); kill -KILL $$"))
+    killed = project.snakemake("--forcerun", "report", check=False)
+    assert killed.returncode == 1, killed.stderr
+    assert manifest.read_bytes() == made
+    rule.write_text(text)
+    assert "Nothing to be done" in project.snakemake().stderr
+
+
 def test_two_runs_at_once_are_refused(finished):
     lock = next((finished.root / "cache/studies").glob(".*.lock"))
     with lock.open("a") as held:
