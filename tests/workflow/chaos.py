@@ -182,10 +182,11 @@ class Place:
 def leftovers(root: Path) -> list[str]:
     """Return the files of ``cache/`` and ``results/`` that belong to no artifact and no workflow.
 
-    Locks stay by design (deleting one could give two processes two files of one name), and so do
-    what is known of files, studies and checks.
+    Locks stay by design (deleting one could give two processes two files of one name), and so does
+    what is known of files, code, studies and checks.
     """
-    known: set[Path] = {*root.glob("cache/listings/*.json"), *root.glob("cache/studies/*.yaml")}
+    known = {one for name in ("listings", "code") for one in root.glob(f"cache/{name}/*.json")}
+    known |= {*root.glob("cache/studies/*.yaml")}
     known |= {one for one in root.glob("cache/checks/*") if not one.name.startswith(".")}
     manifests = [*root.glob("cache/*/*/manifest.json"), *root.glob("cache/*/*/sub-*/manifest.json")]
     for manifest in [*manifests, *root.glob("results/*/manifest.json")]:

@@ -62,6 +62,12 @@ class Project:
     def write(self, raw: dict[str, Any] | None = None) -> None:
         self.file.write_text(yaml.safe_dump(raw or self.raw, sort_keys=False))
 
+    def copy(self, root: Path, *leave_out: str) -> Project:
+        """Return a copy elsewhere, without what these patterns name."""
+        drop = shutil.ignore_patterns("__pycache__", *leave_out)
+        shutil.copytree(self.root, root, ignore=drop, symlinks=True)
+        return Project(root, self.raw)
+
     def call(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             words,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -58,9 +57,7 @@ def _run_and_kill(project, delay_s: float) -> bool:
 
 def test_kills_change_no_score(finished, tmp_path):
     expected = (finished.root / "results/small/scores.csv").read_bytes()
-    project = type(finished)(tmp_path / "project")
-    leave_out = shutil.ignore_patterns("cache", "results", ".snakemake", "logs", "__pycache__")
-    shutil.copytree(finished.root, project.root, ignore=leave_out, symlinks=True)
+    project = finished.copy(tmp_path / "project", "cache", "results", ".snakemake", "logs")
     delays = random.Random(0)
     ended = [_run_and_kill(project, delays.uniform(0, 1.5)) for _ in range(KILLS)]
     assert not any(ended), "the run ended before it was killed: kill earlier"
@@ -74,8 +71,7 @@ def test_kills_change_no_score(finished, tmp_path):
 
 
 def test_a_job_killed_after_it_has_finished_keeps_its_artifact(finished, tmp_path):
-    project = type(finished)(tmp_path / "project")
-    shutil.copytree(finished.root, project.root, symlinks=True)
+    project = finished.copy(tmp_path / "project")
     manifest = next(project.root.glob("cache/reports/small-*/manifest.json"))
     made, rule = manifest.read_bytes(), project.root / "rules/report.smk"
     text = rule.read_text()

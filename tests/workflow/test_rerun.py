@@ -138,16 +138,17 @@ def test_code_of_one_extractor_leaves_the_others_alone(finished):
     assert set(plan) == jobs("features gabor", "fit of_gabor", "evaluate of_gabor", "report small")
 
 
-def test_running_a_change_and_switching_back_reruns_nothing(finished):
-    scores = (finished.root / "results/small/scores.csv").read_bytes()
-    with changed_study(finished, "features", "gabor", "layers", value=["level2"]):
-        ran = finished.snakemake().stderr
+def test_running_a_change_and_switching_back_reruns_nothing(finished, tmp_path):
+    project = finished.copy(tmp_path / "project")  # what is made is no other test's
+    scores = (project.root / "results/small/scores.csv").read_bytes()
+    with changed_study(project, "features", "gabor", "layers", value=["level2"]):
+        ran = project.snakemake().stderr
         assert "features gabor:" in ran
         assert "features pixels:" not in ran
-        assert (finished.root / "results/small/scores.csv").read_bytes() != scores
-    assert finished.plan() == {}
-    assert "Nothing to be done" in finished.snakemake().stderr
-    assert (finished.root / "results/small/scores.csv").read_bytes() == scores
+        assert (project.root / "results/small/scores.csv").read_bytes() != scores
+    assert project.plan() == {}
+    assert "Nothing to be done" in project.snakemake().stderr
+    assert (project.root / "results/small/scores.csv").read_bytes() == scores
 
 
 EDIT = "from __future__ import annotations\n\nEDITED = True\n"

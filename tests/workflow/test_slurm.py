@@ -52,12 +52,11 @@ def slurm(tmp_path_factory):
 
 def copy_of(project, root: Path, *leave_out: str):
     """Return a copy of a project without its results, and without these parts of its cache."""
-    drop = shutil.ignore_patterns("results", ".snakemake", "logs", "__pycache__")
-    shutil.copytree(project.root, root, ignore=drop, symlinks=True)
+    found = project.copy(root, "results", ".snakemake", "logs")
     for pattern in leave_out:
         for folder in (root / "cache").glob(pattern):
             shutil.rmtree(folder)
-    return type(project)(root, project.raw)
+    return found
 
 
 def new_jobs(slurm: Slurm, before: int) -> list[dict[str, str]]:
