@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fornix.errors import FornixError
-from fornix.gpus import cards_of, lease, take
+from fornix.gpus import cards_of, lease, lent, take
 from fornix.study.compute import Compute
 
 JOB = """
@@ -129,11 +129,14 @@ def test_a_job_of_two_cards_gets_them_at_once_or_waits(jobs):
 
 def test_a_process_keeps_its_card_and_can_have_more(alone):
     alone.setenv("FORNIX_GPUS", "a,b")
+    assert lent() == 0
     lease(Compute())
+    assert lent() == 1
     lease(Compute())
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "a"
     lease(Compute(), 2)
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "a,b"
+    assert lent() == 2
 
 
 def test_what_needs_no_gpu_takes_none(alone):
@@ -150,9 +153,14 @@ def test_under_slurm_a_job_sees_what_slurm_has_given_it(alone):
     alone.setenv("CUDA_VISIBLE_DEVICES", "3")
     lease(Compute())
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
-    alone.delenv("CUDA_VISIBLE_DEVICES")
+    assert lent() == 1
+
+
+def test_under_slurm_a_job_that_was_given_no_gpu_sees_none(alone):
+    alone.setenv("SLURM_JOB_ID", "7")
     lease(Compute())
     assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
+    assert lent() == 0
 
 
 def test_more_cards_than_there_are_is_an_error(alone):

@@ -84,7 +84,8 @@ def lease(resources: Compute, count: int = 1) -> None:
         _HELD.pop().release()
     if "SLURM_JOB_ID" in os.environ and CARDS not in os.environ:
         # A job that didn't ask for a GPU mustn't take another job's, even where it could see it.
-        os.environ.setdefault(SHOWN, "")
+        if cards := _split(os.environ.setdefault(SHOWN, "")):
+            _HELD.append(Lease(cards[:count], ()))
         return
     cards = cards_of(os.environ)
     if not cards:
@@ -95,6 +96,11 @@ def lease(resources: Compute, count: int = 1) -> None:
         raise FornixError(problem, where="compute.devices", mend=mend)
     _HELD.append(take(cards, count, resources.gpu_jobs, folder_of(os.environ)))
     _HELD[0].show()
+
+
+def lent() -> int:
+    """Return how many GPUs this process has for itself and those that it starts."""
+    return len(_HELD[0].cards) if _HELD else 0
 
 
 def cards_of(environment: Mapping[str, str]) -> list[str]:

@@ -29,12 +29,13 @@ def graph(file):
     return Graph(load_study(file))
 
 
-def record(job, cpu_s, size, *, versions=(), notes=None, started="2026-01-01"):
+def record(job, cpu_s, size, *, versions=(), notes=None, gpus=None, started="2026-01-01"):
     """Write what a run leaves: a part of some bytes and the manifest; return the bytes of all."""
     job.folder.mkdir(parents=True)
     (job.folder / "part").write_bytes(bytes(size))
     recipe = {"stage": job.stage, "section": {}, "versions": dict.fromkeys(versions, "1")}
     spent = {"cpu_s": cpu_s, "wall_s": 2 * cpu_s, "started": started}
+    spent |= {} if gpus is None else {"gpus": gpus}
     manifest = {"recipe": recipe, "provenance": spent, "notes": notes or {}}
     job.manifest.write_text(json.dumps(manifest))
     return size + job.manifest.stat().st_size
@@ -110,18 +111,17 @@ def test_gpus_count_where_they_were_noted(graph, tmp_path, monkeypatch):
     driver = tmp_path / "driver"
     driver.touch()
     monkeypatch.setattr(costs, "DRIVER", driver)
-    used = {"use": {"cpu_cores": 1.0, "gpu_peak_gb": 2.0}}
     gabor, pixels = graph.find("features", "gabor"), graph.find("features", "pixels")
     fit, ingest = graph.find("fit", "encoding", "01"), graph.find("ingest", "data")
-    record(gabor, 1800.0, 10, versions=["torch"], notes=used)
-    record(pixels, 60.0, 10, versions=["torch"], notes={"use": {"cpu_cores": 1.0}})
+    record(gabor, 1800.0, 10, versions=["torch"], gpus=2)
+    record(pixels, 60.0, 10, versions=["torch"], gpus=0)
     record(fit, 60.0, 10, versions=["torch"])
     record(ingest, 60.0, 10)
     past = Past(graph)
-    assert [past.estimate(one).gpu_s for one in (gabor, pixels, ingest)] == [3600.0, 0.0, 0.0]
+    assert [past.estimate(one).gpu_s for one in (gabor, pixels, ingest)] == [7200.0, 0.0, 0.0]
     assert past.estimate(fit).gpu_s is None, "nobody noted it"
     table = [row.split() for row in lines([gabor, pixels, fit], past)]
-    assert table[1][:4] == ["features", "2", "0.52", "1"]
+    assert table[1][:4] == ["features", "2", "0.52", "2"]
     assert table[2][:5] == [
         "fit",
         "1",

@@ -73,10 +73,9 @@ class Run:
 
     @property
     def gpu_s(self) -> float | None:
-        """Seconds in which it had a GPU; None: nobody noted it."""
-        use = self.manifest.get("notes", {}).get("use")
-        if isinstance(use, Mapping):
-            return float(self.spent["wall_s"]) if "gpu_peak_gb" in use else 0.0
+        """Seconds in which it had a GPU, times GPUs; None: nobody noted it."""
+        if "gpus" in self.spent:
+            return float(self.spent["gpus"] * self.spent["wall_s"])
         return None if "torch" in self.manifest["recipe"]["versions"] else 0.0
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import fornix
+from fornix import gpus
 
 
 class Meter:
@@ -29,6 +30,7 @@ class Meter:
             "started": self._started.isoformat(timespec="seconds"),
             "wall_s": round(time.perf_counter() - self._wall, 3),
             "cpu_s": round(time.process_time() - self._cpu, 3),
+            "gpus": gpus.lent(),
             "peak_memory_mb": round(peak_memory_kib() / 1024, 1),
             "host": platform.node(),
             "platform": platform.platform(),
