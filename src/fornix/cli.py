@@ -9,7 +9,7 @@ import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from fornix import __version__
+from fornix import __version__, torchrun
 from fornix.commands import bids_app, crate, diff, gc, plan
 from fornix.errors import FornixError
 
@@ -164,16 +164,27 @@ def _stage(arguments: argparse.Namespace) -> None:
 
     needs = {need.folder: need for need in job.needs.values()}
     reads = [Read.begin(folder, need.identity) for folder, need in needs.items()]
-    target = Target(job.folder, job.code.modules, job.code.versions, job.identity, reads)
     extra = {"study": arguments.study} if job.stage == "report" else {}
-    import_module(f"fornix.stages.{job.stage}").run(
-        job.section,
-        job.paths() | extra,
-        target,
-        study.compute,
-        subject=job.subject,
-        seed=job.seed,
-    )
+    trains = job.stage == "fit" and getattr(job.section, "trained", False)
+    with torchrun.joined(job.folder, study.compute, trains=trains) as folder:
+        target = Target(
+            folder,
+            job.code.modules,
+            job.code.versions,
+            job.identity,
+            reads,
+            torchrun.as_the_first,
+        )
+        import_module(f"fornix.stages.{job.stage}").run(
+            job.section,
+            job.paths() | extra,
+            target,
+            study.compute,
+            subject=job.subject,
+            seed=job.seed,
+        )
+    if not torchrun.first():
+        return
     memory = open_artifact(job.folder).manifest["provenance"]["peak_memory_mb"]
     seconds = time.monotonic() - start
     print(f"{job.title}: {job.folder} ({seconds:.1f} s, {memory:.0f} MB)", file=sys.stderr)

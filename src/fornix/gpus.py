@@ -3,7 +3,8 @@
 A job that is about to use a GPU takes a lease: a lock on a file of a folder that all processes of
 the machine share. The system frees it when the process (and those forked from it) has ended,
 however it ended. The lease's cards are the only ones that CUDA shows the process, so it must be
-taken before torch looks for one. Under Slurm nothing is lent: Slurm has done it.
+taken before torch looks for one. Under Slurm nothing is lent: Slurm has done it. Nor is anything
+to processes that torchrun has started.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import IO
 
 from fornix.errors import FornixError
 from fornix.study.compute import Compute
+from fornix.torchrun import started
 
 CARDS = "FORNIX_GPUS"
 """Names of the cards to lend, as CUDA_VISIBLE_DEVICES takes them: ``0,1``; ``none``: no card."""
@@ -82,6 +84,8 @@ def lease(resources: Compute, count: int = 1) -> None:
         return
     if _HELD:  # more than before: give back first, so that no two jobs wait for each other
         _HELD.pop().release()
+    if started():  # its processes would wait for each other's cards; it says which is whose
+        return
     if "SLURM_JOB_ID" in os.environ and CARDS not in os.environ:
         # A job that didn't ask for a GPU mustn't take another job's, even where it could see it.
         if cards := _split(os.environ.setdefault(SHOWN, "")):

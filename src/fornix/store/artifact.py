@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,6 +120,9 @@ class Target:
     reads
         The artifacts that the stage reads. Nothing is committed if one of them is replaced while
         it works.
+    agree
+        Of several processes that make it together: turns what this one has found into what the
+        first one has.
     """
 
     path: Path
@@ -127,6 +130,7 @@ class Target:
     versions: Mapping[str, str] = field(default_factory=dict)
     identity: str = ""
     reads: Sequence[Read] = ()
+    agree: Callable[[bool], bool] = bool
 
 
 @dataclass(frozen=True)
@@ -257,6 +261,10 @@ def adopt(target: Target, recipe: Recipe) -> bool:
     make the same one waits here, and then adopts what this one has made.
     """
     hold(target.path)
+    return target.agree(_adopted(target, recipe))
+
+
+def _adopted(target: Target, recipe: Recipe) -> bool:
     twin = target.path / TWIN
     try:
         manifest = json.loads(twin.read_text(encoding="utf-8"))

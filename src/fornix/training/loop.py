@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fornix import torchrun
 from fornix.devices import seeded, settings, torch_device
 from fornix.errors import FornixError
 from fornix.progress import Bar
@@ -34,7 +34,7 @@ from fornix.training.batches import Sampler
 from fornix.training.checkpoint import STOPPED, Checkpoints
 from fornix.training.log import Log
 from fornix.training.optimiser import make_optimizer, rate, set_rate
-from fornix.training.team import agree, run_all, share
+from fornix.training.team import agree, fabric_of, run_all, share
 from fornix.training.terms import Batch, Hooks, Run, Step, Trained
 
 if TYPE_CHECKING:
@@ -77,17 +77,10 @@ def train(
         problem = "there is no sample to train on"
         raise FornixError(problem, where=run.where, mend="hold out fewer samples")
     device, n = torch_device(run.resources, run.resources.devices), run.resources.devices
-    strategy = "ddp_fork" if n > 1 else "auto"  # the step is a closure: it can't be spawned
-    fabric = Fabric(
-        accelerator=device.type,
-        strategy=strategy,
-        devices=n,
-        precision=plan.precision,
-        # We start the processes, also where a scheduler's variables say that it could.
-        plugins=[LightningEnvironment()],
-    )
+    fabric = fabric_of(device, n, plan.precision)
+    forks = n > 1 and not torchrun.started()
 
-    if n > 1 and bool(torch.cuda.is_initialized()):  # type: ignore[no-untyped-call]
+    if forks and bool(torch.cuda.is_initialized()):  # type: ignore[no-untyped-call]
         problem = "this process uses a GPU already, and can't be split into several now"
         mend = "set compute.devices: 1; several GPUs serve jobs that train one network"
         raise FornixError(problem, where="compute.devices", mend=mend)
@@ -290,7 +283,8 @@ class _Loop:
             raise SystemExit(STOPPED)
 
     def _restore(self) -> None:
-        state = self.checkpoints.load()
+        state = self.checkpoints.load() if self.fabric.is_global_zero else None
+        state = self.fabric.broadcast(state)  # the others may see other files, or see them late
         if state is None:
             return
         self.network.load_state_dict(state["network"])

@@ -1,8 +1,8 @@
 """Several processes that train one network: each takes its share of every batch.
 
-Lightning Fabric starts them and gives each its device. They agree once a step, by one sum over all
-of them: of the gradients, of the loss, and of whether somebody was told to end. So a step may do
-with the network what it likes, and a share may be empty.
+Lightning Fabric starts them, unless torchrun has, and gives each its device. They agree once a
+step, by one sum over all of them: of the gradients, of the loss, and of whether somebody was told
+to end. So a step may do with the network what it likes, and a share may be empty.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import ProcessExitedException
 
+from fornix import torchrun
 from fornix.errors import FornixError
 from fornix.training.checkpoint import STOPPED
 
@@ -43,6 +46,29 @@ class Agreed:
 
     loss: float
     stop: bool
+
+
+def fabric_of(device: torch.device, processes: int, precision: Any) -> Fabric:
+    """Return what starts the processes of a training, or finds those that torchrun has started."""
+    if processes > 1 and torchrun.started():
+        nodes, each = torchrun.nodes()
+        return Fabric(
+            accelerator=device.type,
+            strategy="ddp",
+            devices=each,
+            num_nodes=nodes,
+            precision=precision,
+            plugins=[TorchElasticEnvironment()],
+        )
+    return Fabric(
+        accelerator=device.type,
+        # The step is a closure: it can't be spawned.
+        strategy="ddp_fork" if processes > 1 else "auto",
+        devices=processes,
+        precision=precision,
+        # We start the processes, also where a scheduler's variables say that it could.
+        plugins=[LightningEnvironment()],
+    )
 
 
 def share(rows: NDArray[np.intp], fabric: Fabric) -> NDArray[np.intp]:
@@ -98,6 +124,10 @@ def run_all(fabric: Fabric, network: nn.Module, work: Callable[[Fabric], T]) -> 
         As the work does.
     """
     if fabric.world_size == 1:
+        return work(fabric)
+    if torchrun.started():
+        fabric.launch()
+        torch.set_num_threads(1)  # as those that are forked have it
         return work(fabric)
 
     def process(fabric: Fabric) -> _Parcel:

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fornix import torchrun
 from fornix.devices import seeded
 from fornix.errors import FornixError, did_you_mean
 from fornix.features.checkpoints import quiet
@@ -151,6 +152,7 @@ def pretrain(
             snapshot=snapshot,
         ),
     )
+    torchrun.end_all_but_the_first()
     return pd.concat([trained.log, _watched(folder, section)], ignore_index=True)
 
 
