@@ -61,6 +61,14 @@ def test_two_processes_train_as_one_does():
     assert torch.equal(two.unused.weight, spare().unused.weight)
 
 
+def test_a_network_comes_back_that_is_larger_than_a_pipe():
+    net = nn.Sequential(nn.Linear(X.shape[1], 9000), nn.Linear(9000, 3))
+    before = net[0].weight.detach().clone()
+    run = Run(("team",), 3, TWO, None)
+    train(net, step, Shuffled(ROWS, 13, seed=3), plan(epochs=1), run=run)
+    assert not torch.equal(net[0].weight, before)
+
+
 def test_what_goes_wrong_in_one_is_told_by_all():
     def explode(net, batch):
         loss, logged = step(net, batch)

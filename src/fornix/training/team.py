@@ -130,7 +130,13 @@ def run_all(fabric: Fabric, network: nn.Module, work: Callable[[Fabric], T]) -> 
         torch.set_num_threads(1)  # as those that are forked have it
         return work(fabric)
 
-    def process(fabric: Fabric) -> _Parcel:
+    # Fabric reads what a process returns when that has ended, and it doesn't end before a pipe, of
+    # 64 KB, has taken what it returns: so somebody must read meanwhile.
+    box = multiprocessing.get_context("fork").SimpleQueue()
+    came: list[_Parcel | None] = []
+    reader = threading.Thread(target=lambda: came.append(box.get()), daemon=True)
+
+    def process(fabric: Fabric) -> None:
         torch.set_num_threads(1)  # a thread pool doesn't survive a fork
         found, error = None, None
         try:
@@ -138,16 +144,23 @@ def run_all(fabric: Fabric, network: nn.Module, work: Callable[[Fabric], T]) -> 
         except FornixError as one:  # all have it at the same step
             error = (one.problem, one.where, one.mend)
         state = {key: value.detach().cpu().numpy() for key, value in network.state_dict().items()}
-        return _Parcel(found, state, error)
+        if fabric.is_global_zero:
+            box.put(_Parcel(found, state, error))
 
+    reader.start()
     with _forwarding() as asked:
         try:
-            parcel: _Parcel = fabric.launch(process)
+            fabric.launch(process)
         except ProcessExitedException:
             if not asked:
                 raise
+        finally:
+            box.put(None)  # nothing may have come
         if asked:
             raise SystemExit(STOPPED)
+    reader.join()
+    (parcel,) = came
+    assert parcel is not None  # noqa: S101 - all processes have ended well
     if parcel.error is not None:
         problem, where, mend = parcel.error
         raise FornixError(problem, where=where, mend=mend)
@@ -157,13 +170,13 @@ def run_all(fabric: Fabric, network: nn.Module, work: Callable[[Fabric], T]) -> 
     return found
 
 
+@dataclass(frozen=True)
 class _Parcel:
-    """What a process hands back; Fabric looks into tuples and dataclasses, and not into this."""
+    """What the first process hands back."""
 
-    def __init__(
-        self, found: Any, weights: dict[str, NDArray[Any]], error: tuple[str, str, str] | None
-    ) -> None:
-        self.found, self.weights, self.error = found, weights, error
+    found: Any
+    weights: dict[str, NDArray[Any]]
+    error: tuple[str, str, str] | None
 
 
 @contextmanager
