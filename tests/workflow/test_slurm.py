@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from one_node_slurm import Slurm, environment_of, missing
+from one_node_slurm import ENDED, Slurm, environment_of, missing
 
 pytestmark = pytest.mark.long
 
@@ -236,3 +236,29 @@ def test_features_go_on_after_the_last_block(large, slurm, tmp_path):
     notes = json.loads(path.read_text())["notes"]
     assert 0 < notes["rows_resumed"] < notes["n_rows"]
     assert digest(project, "features/large-*") == digest(large, "features/large-*")
+
+
+def test_a_training_on_several_nodes_by_the_template_of_torchrun(finished, slurm, tmp_path):
+    """Two tasks stand for two nodes: an agent of torchrun and a process of the training each."""
+    vit = {**VIT, "training": {"steps": 40, "batch_size": 8}}
+    raw = {**finished.raw, "claims": [], "compute": {"devices": 2, "device": "cpu"}}
+    raw |= {"fits": {"vit": vit}, "features": {}}
+    alone = copy_of(finished, tmp_path / "alone", "fits", "scores", "reports", "features")
+    alone.write(raw)
+    project = copy_of(alone, tmp_path / "project")
+    alone.snakemake("--until", "fit")
+    before = last_job(slurm)
+    less = ("--nodes=1", "--ntasks-per-node=2", "--gpus-per-node=1", "--cpus-per-task=1")
+    call = ("sbatch", *less, "--mem=4G", "--partition=gpu", "--output=fit.log")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    template = "workflow/profiles/slurm/torchrun.sbatch"
+    subprocess.run(
+        [*call, template, "small.yaml", "vit"],
+        cwd=project.root,
+        env={**project.environment, "PATH": path},
+        check=True,
+    )
+    ended = wait_for(lambda: [job for job in new_jobs(slurm, before) if job["JobState"] in ENDED])
+    assert ended[0]["JobState"] == "COMPLETED", (project.root / "fit.log").read_text()
+    assert digest(project, "fits/vit-*") == digest(alone, "fits/vit-*")
+    assert "Nothing to be done" in project.snakemake("--until", "fit").stderr
