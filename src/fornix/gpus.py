@@ -103,7 +103,9 @@ def lease(resources: Compute, count: int = 1) -> None:
 
 
 def lent() -> int:
-    """Return how many GPUs this process has for itself and those that it starts."""
+    """Return how many GPUs the job has: this process, and those beside it that torchrun started."""
+    if started():
+        return int(os.environ["WORLD_SIZE"]) if cards_of(os.environ) else 0
     return len(_HELD[0].cards) if _HELD else 0
 
 
