@@ -139,3 +139,23 @@ def test_the_best_that_was_met_is_kept():
     ]
     assert (losses[0] >= losses[1]).all()
     assert (losses[1] >= losses[2]).all()
+
+
+@SHAPES
+def test_every_target_is_fitted_with_the_weights_that_are_returned(widths):
+    """Also one that no step made better, beside others whose weights have moved on."""
+    rng = np.random.default_rng(0)
+    given, _ = planted(widths)
+    X = given.X
+    signal = X[:, : widths[0]] @ rng.normal(size=(widths[0], 40))
+    Y = np.hstack([signal + 3 * rng.normal(size=(N, 40)), rng.normal(size=(N, 40))])
+    start = np.full((1, len(widths)), 1 / len(widths))
+    found = solve(given, Y, start, ALPHAS, INNER, n_steps=2)
+    moved = np.abs(found.weights - start.T).max(0) > 1e-3
+    assert moved.any()
+    assert not moved.all()
+    for unit in range(Y.shape[1]):
+        scale = np.sqrt(found.weights[:, unit])[given.owner]
+        fitted = Ridge(alpha=found.alpha[unit], solver="svd").fit(X * scale, Y[:, unit])
+        expected = fitted.predict(given.at * scale)
+        np.testing.assert_allclose(found.predicted[:, unit], expected, rtol=0, atol=1e-6)

@@ -231,7 +231,8 @@ class _Answer:
                 mine = np.flatnonzero(self.chosen[block.some] == number)
                 if not len(mine):
                     continue
-                weights = self.weights[:, block.some.start + mine[0]]
+                # Of its own: refining writes what it finds into the targets' columns.
+                weights = self.weights[:, block.some.start + mine[0]].copy()
                 if n_steps and len(weights) > 1:
                     mine = self._refine(weights, block, mine, n_steps)
                 weighted = weighted or self.bands.weighted(weights)
