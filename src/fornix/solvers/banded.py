@@ -320,12 +320,16 @@ def _matrices(spaces: Features | Kernels, n_folds: int) -> int:
 
 
 def _panel(spaces: Features | Kernels, n_folds: int, n_alphas: int, memory: int) -> int:
-    """Return how many targets are searched for together: all, if the memory holds them."""
+    """Return how many targets are searched for together: all, if the memory holds them.
+
+    A multiple of ``BLOCK``, or a power of two below it (:func:`fornix.solvers.ridge.solve`).
+    """
     n = spaces.n_samples
     r = n if spaces.dual or isinstance(spaces, Kernels) else len(spaces.owner)
     working = BLOCK * 8 * (5 * r + 2 * n)
     each = 8 * (n + n_alphas + (0 if spaces.dual else (n_folds + 1) * r))
-    return int(max(64, (memory - working) // each))
+    held = int(max(64, (memory - working) // each))
+    return held // BLOCK * BLOCK or 1 << (held.bit_length() - 1)
 
 
 def _check(

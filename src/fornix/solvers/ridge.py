@@ -209,10 +209,15 @@ def _kept(system: System, memory: int) -> bool:
 
 
 def _block(system: System, n_targets: int, memory: int) -> int:
-    """Return how many targets are worked on at once."""
+    """Return how many targets are worked on at once.
+
+    A power of two, or all: targets that are fitted ``BLOCK`` by ``BLOCK`` elsewhere are cut at the
+    same places then, and products of the same shapes have the same bits.
+    """
     n, r = len(system.X), len(system.gram)
     each = 8 * (4 * n + (6 + len(system.tests)) * r + 4 * len(system.alphas))
-    return max(1, min(BLOCK, n_targets, int(memory / 4) // each))
+    held = max(1, int(memory / 4) // each)
+    return min(n_targets, BLOCK, 1 << (held.bit_length() - 1))
 
 
 def _check(X: Any, Y: Any, alphas: NDArray[Any], inner_folds: NDArray[Any]) -> None:

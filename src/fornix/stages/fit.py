@@ -7,25 +7,26 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors.numpy import save_file
 from threadpoolctl import threadpool_limits
 
 from fornix.models.interface import Context
 from fornix.stages.scratch import scratch
-from fornix.stages.tasks.job import Fitted, Job
+from fornix.stages.tasks.job import Fitted, open_job, parts_read
+from fornix.stages.tasks.unit_blocks import Request, fit_blocks, plan_blocks
 from fornix.store.artifact import Recipe, Target, adopt, create, open_artifact
 from fornix.store.draft import Draft
+from fornix.store.tensors import save_tensors
 from fornix.study.compute import Compute
+from fornix.study.fits.encoding import EncodingSection
 from fornix.study.fits.pretraining import PretrainingSection
 from fornix.training.samples import plain_text
 
 if TYPE_CHECKING:
     from fornix.study.fits.union import Fit
-
-RESPONSES, EVENTS = "responses.zarr", "events.parquet"
 
 
 def run(
@@ -68,12 +69,7 @@ def run(
     responses = {name: open_artifact(inputs[key]) for name, key in sorted(whose.items())}
     names = section.reads()
     features = {name: open_artifact(inputs[f"features/{name}"]) for name in names}
-    # Volumes come with the events by which features are aligned; trials carry their stimulus.
-    parts = {
-        name: [part for part in (RESPONSES, EVENTS) if part in one.manifest["parts"]]
-        for name, one in responses.items()
-    }
-    read = {whose[name]: one.digests(*parts[name]) for name, one in responses.items()}
+    read = {whose[name]: one.digests(*parts_read(one)) for name, one in responses.items()}
     read |= {f"features/{name}": one.digests("features.zarr") for name, one in features.items()}
     model = importlib.import_module(f"fornix.models.{section.kind}")
     if hasattr(model, "fingerprint"):  # weights that it starts from
@@ -83,39 +79,39 @@ def run(
     if adopt(target, recipe):
         return
     task = importlib.import_module(f"fornix.stages.tasks.{section.task}")
+    request, blocks = None, []
+    if isinstance(section, EncodingSection) and not cohort:
+        paths = {name: one.path for name, one in features.items()}
+        request = Request(section, subject or "", seed, inputs["responses"], paths, resources)
+        blocks = plan_blocks(request)
     with (
         create(target, recipe) as draft,
         threadpool_limits(resources.threads),
-        scratch(draft, needed=section.trained) as folder,
+        scratch(draft, needed=section.trained or bool(blocks)) as folder,
     ):
         context = Context(resources, seed, subject or "", scratch=folder)
-        stored = {name: plain_text(one.dataset("features")) for name, one in features.items()}
-        jobs = {
-            name: Job(
-                subject=name,
-                seed=seed,
-                responses=plain_text(one.dataset("responses")).load(),
-                events=one.table("events") if EVENTS in parts[name] else None,
-                features=stored,
-                model=model,
-                context=context,
-            )
-            for name, one in responses.items()
-        }
         head = {"kind": section.kind, "task": section.task, "subject": subject or ""}
+        stored = {name: plain_text(one.dataset("features")) for name, one in features.items()}
+        opened = partial(open_job, features=stored, model=model, context=context)
         if cohort:
+            jobs = {name: opened(name, one) for name, one in responses.items()}
             found: dict[str, Fitted] = task.fit_cohort(section, jobs)
             facts = head | _together([one.facts for one in found.values()])
             facts |= {"subjects": list(found)}
         else:
-            found = {"": task.fit(section, *jobs.values())}
-            facts = head | found[""].facts
+            if request is not None and folder is not None and blocks:
+                one = fit_blocks(request, blocks, folder)
+            else:
+                [(name, stored_responses)] = responses.items()
+                one = task.fit(section, opened(name, stored_responses))
+            found, facts = {"": one}, head | one.facts
+            context.notes.extend(one.notes)
         for name, fitted in found.items():
             own = f"-{name}" if name else ""
             fitted.dataset.attrs |= head | {"subject": name or subject or ""}
             _write(draft, fitted, own)
         if weights := {key: one for each in found.values() for key, one in each.weights.items()}:
-            save_file(weights, draft.file("weights.safetensors"))
+            save_tensors(weights, draft.file("weights.safetensors"))
         facts |= {"shuffle": section.shuffle, "notes": context.notes}
         draft.write_json("fit.json", facts)
         draft.note(n_samples=facts["n_samples"], n_units=facts["n_units"], notes=context.notes)

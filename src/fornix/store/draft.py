@@ -89,19 +89,30 @@ class Draft:
         name
             Name of the part.
         dataset
-            Variables with named dimensions, coordinates and ``units`` in their attributes.
+            Variables with named dimensions, coordinates and ``units`` in their attributes. Those
+            that are dask's are computed a shard at a time.
         along
             The dimension that is cut into chunks, as the part will be read: ``unit`` for
             solvers, ``sample`` for training. The other dimensions stay whole.
         """
+        import dask
+
         dataset = _with_plain_text(dataset)
         encoding = {
             str(key): _chunking(variable, along)
             for key, variable in dataset.variables.items()
             if variable.ndim and variable.size and variable.dtype.kind not in "OUT"
         }
+        shards = {
+            key: variable.chunk(dict(zip(variable.dims, encoding[str(key)]["shards"], strict=True)))
+            for key, variable in dataset.data_vars.items()
+            if variable.chunks is not None
+        }
         path = self.file(f"{name}.zarr")
-        dataset.to_zarr(path, mode="w", consolidated=False, zarr_format=3, encoding=encoding)
+        with dask.config.set(scheduler="synchronous"):
+            dataset.assign(shards).to_zarr(
+                path, mode="w", consolidated=False, zarr_format=3, encoding=encoding
+            )
 
     def lay_out(
         self,

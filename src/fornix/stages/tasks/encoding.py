@@ -39,7 +39,7 @@ def fit(section: EncodingSection, job: Job) -> Fitted:
     job
         Responses and features of one subject.
     """
-    prepared = _prepare(section, job)
+    prepared = prepare(section, job)
     return _packed(section, job, prepared, job.model.fit(section, prepared.data, job.context))
 
 
@@ -72,7 +72,7 @@ def fit_cohort(section: EncodingSection, jobs: Mapping[str, Job]) -> dict[str, F
     planned = plan_folds(together, section.cv, "encoding", seed=one.seed, where=where)
     folds = split_folds(planned, [len(table) for table in tables.values()])
     prepared = {
-        name: _prepare(section, job, folds=mine)
+        name: prepare(section, job, folds=mine)
         for (name, job), mine in zip(jobs.items(), folds, strict=True)
     }
     data = {name: each.data for name, each in prepared.items()}
@@ -81,7 +81,7 @@ def fit_cohort(section: EncodingSection, jobs: Mapping[str, Job]) -> dict[str, F
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class Prepared:
     """What the model gets, and what its predictions are packed with."""
 
     given: Given
@@ -90,7 +90,8 @@ class _Prepared:
     data: EncodingData
 
 
-def _prepare(section: EncodingSection, job: Job, *, folds: list[Fold] | None = None) -> _Prepared:
+def prepare(section: EncodingSection, job: Job, *, folds: list[Fold] | None = None) -> Prepared:
+    """Return what the model of a job gets; folds are planned, unless subjects share them."""
     table = sample_table(job.responses)
     matrix, units = stack_units(job.responses)
     shuffler, where = job.shuffler(), job.where
@@ -113,10 +114,10 @@ def _prepare(section: EncodingSection, job: Job, *, folds: list[Fold] | None = N
         targets,
         bands_of(spaces),
     )
-    return _Prepared(given, units, spaces, data)
+    return Prepared(given, units, spaces, data)
 
 
-def _packed(section: EncodingSection, job: Job, ready: _Prepared, found: Predictions) -> Fitted:
+def _packed(section: EncodingSection, job: Job, ready: Prepared, found: Predictions) -> Fitted:
     names = list(found.predicted)
     cubes = ("target", "sample", "unit")
     variables: dict[str, tuple[tuple[str, ...], NDArray[Any]]] = {

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from fornix.models.interface import Context
 from fornix.seeds import generator
+from fornix.store.artifact import Artifact
+from fornix.training.samples import plain_text
 from fornix.training.splits import Fold
 
 
@@ -66,16 +68,58 @@ class Fitted:
     """What goes into the artifact: one zarr group, its name, weights and ``fit.json``.
 
     ``parts`` are further groups, with the dimension along which they are cut, and ``tables``
-    further tables.
+    further tables; ``notes`` are those that the job itself doesn't have. Arrays of the dataset and
+    weights may be dask's: they are computed as they are written.
     """
 
     name: str
     dataset: xr.Dataset
     along: str
     facts: dict[str, Any]
-    weights: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    weights: dict[str, Any] = field(default_factory=dict)
     parts: dict[str, tuple[xr.Dataset, str]] = field(default_factory=dict)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+RESPONSES, EVENTS = "responses.zarr", "events.parquet"
+
+
+def parts_read(responses: Artifact) -> list[str]:
+    """Return the parts of a subject's responses that a fit reads.
+
+    Volumes come with the events by which features are aligned; trials carry their stimulus.
+    """
+    return [part for part in (RESPONSES, EVENTS) if part in responses.manifest["parts"]]
+
+
+def open_job(
+    subject: str,
+    responses: Artifact,
+    features: Mapping[str, xr.Dataset],
+    model: Any,
+    context: Context,
+    *,
+    units: slice = slice(None),
+) -> Job:
+    """Read a subject's responses, of all units or of some.
+
+    Parameters
+    ----------
+    subject
+        Label without ``sub-``.
+    responses
+        Of the subject.
+    features, model, context
+        As in :class:`Job`.
+    units
+        Which units are read, where responses are (sample, unit).
+    """
+    stored = plain_text(responses.dataset("responses"))
+    if units != slice(None):
+        stored = stored.isel(unit=units)
+    events = responses.table("events") if EVENTS in parts_read(responses) else None
+    return Job(subject, context.seed, stored.load(), events, features, model, context)
 
 
 def facts_of(dataset: xr.Dataset, folds: list[Fold], n_units: int) -> dict[str, Any]:

@@ -24,6 +24,7 @@ class BandedRidgeFit(SpacesSection):
     """
 
     MODEL: ClassVar[str] = "banded ridge regression"
+    units_apart: ClassVar[bool] = True
 
     kind: Literal["banded_ridge"] = Field(description="encoding by banded ridge regression")
     joint: bool = Field(True, description="always: spaces with a penalty each are fitted together")

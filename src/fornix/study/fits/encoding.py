@@ -85,6 +85,9 @@ class EncodingSection(BrainFitSection):
     MODEL: ClassVar[str]
     """The model in words."""
 
+    units_apart: ClassVar[bool] = False
+    """Whether no unit has a part in another one's fit, nor in what is noted of it."""
+
     def reads(self) -> list[str]:
         """Return the names in features that the fit needs."""
         return list(self.features)

@@ -19,6 +19,7 @@ class RidgeFit(SpacesSection):
     """
 
     MODEL: ClassVar[str] = "ridge regression"
+    units_apart: ClassVar[bool] = True
 
     kind: Literal["ridge"] = Field(description="encoding by ridge regression")
     alphas: tuple[float, float, int] = Field(

@@ -18,6 +18,7 @@ class StackedFit(SpacesSection):
     """
 
     MODEL: ClassVar[str] = "stacked regression"
+    units_apart: ClassVar[bool] = True
 
     kind: Literal["stacked"] = Field(description="encoding by stacked ridge regressions")
     joint: bool = Field(True, description="always: spaces are put together")
