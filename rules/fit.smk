@@ -12,7 +12,7 @@ rule fit:
         job=WORKFLOW.slugs("fit"),
     group:
         WORKFLOW.group("fit")
-    threads: COMPUTE.threads
+    threads: WORKFLOW.threads("fit")
     resources:
         mem_mb=WORKFLOW.memory(COMPUTE.memory_mb),
         runtime=WORKFLOW.runtime("fit"),

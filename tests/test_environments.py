@@ -29,7 +29,7 @@ def pins(name):
 LOCK = pins("constraints.txt")
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
 EXTRAS = PYPROJECT["optional-dependencies"]
-INSTALLED = ("dev", "slurm", "storage")
+INSTALLED = ("cluster", "dev", "slurm", "storage")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from functools import partial
+from typing import Any
 
 
 class FornixError(Exception):
@@ -24,6 +26,10 @@ class FornixError(Exception):
     def __init__(self, problem: str, *, where: str = "", mend: str = "") -> None:
         self.problem, self.where, self.mend = problem, where, mend
         super().__init__(problem, where, mend)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A process that works for another sends it there.
+        return partial(FornixError, where=self.where, mend=self.mend), (self.problem,)
 
     def __str__(self) -> str:
         lines = [self.problem]

@@ -120,3 +120,14 @@ def test_snakemake_knows_which_groups_belong_to_a_stage(graph):
         *away.parent_groupids.values()
     }
     assert all(key.startswith(f"{stage}-") for key, stage in away.parent_groupids.items())
+
+
+def test_a_fit_that_may_have_workers_here_asks_for_their_cores(graph):
+    def cores(**settings):
+        allocation = Allocation(graph, Compute(threads=2, **settings))
+        found = {f"{one.stage} {one.name}": allocation.threads(one) for one in graph.jobs.values()}
+        return {job for job, count in found.items() if count == 6}, set(found.values())
+
+    assert cores() == (set(), {2})
+    assert cores(cluster_workers=3) == ({"fit ridge"}, {2, 6})
+    assert cores(cluster="slurm", cluster_workers=3) == (set(), {2})

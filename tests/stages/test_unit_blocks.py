@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -10,8 +12,9 @@ from safetensors.numpy import load_file, save_file
 
 from fornix.errors import FornixError
 from fornix.stages import fit
-from fornix.stages.tasks import unit_blocks
+from fornix.stages.tasks import unit_blocks, workers
 from fornix.stages.tasks.unit_blocks import BLOCK, Request, plan_blocks
+from fornix.stages.tasks.workers import share_of
 from fornix.store.artifact import Target, open_artifact
 from fornix.store.tensors import save_tensors
 from fornix.study.compute import Compute
@@ -21,6 +24,7 @@ from fornix.study.fits.ridge import RidgeFit
 from fornix.study.fits.stacked import StackedFit
 
 N_STIMULI, N_RUNS, N_UNITS = 24, 2, 3500
+N_ROWS = N_STIMULI * N_RUNS
 AMPLE = 4000
 BASE = {"responses": "r", "features": ["f"], "cv": {"n_splits": 3}, "inner_splits": 3}
 SECTIONS = {
@@ -58,7 +62,7 @@ def request_of(section, inputs, memory_mb):
 
 def memory_for(section, inputs, n_blocks=2):
     """Return a memory in which a block of so many times 1,024 units has room, and no more, MB."""
-    fixed, each = unit_blocks._needs(request_of(section, inputs, AMPLE), N_STIMULI * N_RUNS)
+    fixed, each = unit_blocks._needs(request_of(section, inputs, AMPLE), N_ROWS)
     found = int((fixed + each * BLOCK * (n_blocks + 0.5)) / 0.75e6)
     return found + 1
 
@@ -136,3 +140,51 @@ def test_weights_written_piece_by_piece_are_a_safetensors_file(width, tmp_path):
     assert all(np.array_equal(read[key], whole[key]) for key in whole)
     bytes_of = [(tmp_path / f"{one}.safetensors").read_bytes() for one in ("whole", "pieces")]
     assert bytes_of[0] == bytes_of[1]
+
+
+@pytest.fixture
+def cramped(inputs, monkeypatch):
+    """Whoever fits has room for one block, and the whole has none."""
+    fixed, each = unit_blocks._needs(request_of(SECTIONS["ridge"], inputs, AMPLE), N_ROWS)
+    monkeypatch.setattr(unit_blocks, "_room", lambda _: fixed + 1.5 * each * BLOCK)
+
+
+def test_processes_of_this_machine_end_in_the_same_bytes(inputs, tmp_path, monkeypatch, cramped):
+    pytest.importorskip("distributed", reason="no dask cluster (pip install '.[cluster]')")
+    found, addresses, clusters = [], [], workers._cluster
+
+    def cluster(*given):
+        one = clusters(*given)
+        addresses.append(one.scheduler_address)
+        return one
+
+    monkeypatch.setattr(workers, "_cluster", cluster)
+    for count in (1, 2):
+        target = Target(tmp_path / str(count))
+        resources = Compute(cluster_workers=count)
+        fit.run(SECTIONS["ridge"], inputs, target, resources, subject="01")
+        found.append(open_artifact(target.path))
+    [address] = addresses
+    assert address.startswith("tls://127.0.0.1:")
+    monkeypatch.undo()
+    target = Target(tmp_path / "whole")
+    fit.run(SECTIONS["ridge"], inputs, target, Compute(), subject="01")
+    assert {one.digest for one in found} == {open_artifact(target.path).digest}
+
+
+def test_what_is_wrong_in_a_worker_is_told_as_if_it_were_here(inputs, tmp_path, cramped):
+    pytest.importorskip("distributed", reason="no dask cluster (pip install '.[cluster]')")
+    section = SECTIONS["stacked"].model_copy(update={"inner_splits": 2})
+    with pytest.raises(FornixError, match="fewer than three folds") as told:
+        fit.run(section, inputs, Target(tmp_path / "a"), Compute(cluster_workers=2), subject="01")
+    assert told.value.where == "stacked regression"
+    assert not list(tmp_path.glob(".a.partial"))
+
+
+def test_workers_that_cannot_be_had_are_told(inputs, tmp_path, monkeypatch, cramped):
+    with pytest.raises(FornixError, match="compute on the processor"):
+        share_of(Compute(device="cuda", cluster_workers=2))
+    monkeypatch.setitem(sys.modules, "dask.distributed", None)
+    shared = Compute(cluster="slurm")
+    with pytest.raises(FornixError, match="cluster isn't installed"):
+        fit.run(SECTIONS["ridge"], inputs, Target(tmp_path / "a"), shared, subject="01")

@@ -21,7 +21,8 @@ PURE_NUMBERS = {
     # seeds and names of things that are counted in themselves
     "seed", "permutations", "batch_size", "parts", "inner_splits", "grid", "threads",
     "layers", "ranks", "k", "epochs", "resample", "directions", "pca", "lobes", "context",
-    "degree", "layer", "devices", "gpu_jobs", "l1_ratio", "smallest", "most_hours",
+    "degree", "layer", "devices", "gpu_jobs", "cluster_workers",
+    "l1_ratio", "smallest", "most_hours",
     # sizes of a network and lengths of a training
     "steps", "checkpoints", "width", "depth", "heads", "hidden", "registers", "prototypes",
     "head_width", "bottleneck", "patience", "resamples", "hierarchy",

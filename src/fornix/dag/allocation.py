@@ -101,6 +101,12 @@ class Allocation:
         several = getattr(job.section, "trained", False)  # one network trained on all of them
         return (self.compute.devices if several else 1) if wanted else 0
 
+    def threads(self, job: Job) -> int:
+        """Return how many cores a job asks for: those of its workers, where it may have some."""
+        apart = getattr(job.section, "units_apart", False) and job.stage == "fit"
+        local = apart and self.compute.cluster == "local"
+        return self.compute.threads * (self.compute.cluster_workers if local else 1)
+
     def group(self, job: Job) -> str | None:
         """Return the name under which a small job may be submitted together with others.
 

@@ -44,7 +44,16 @@ BENEATH = {
 """Libraries beneath a library that decide its numbers as well."""
 
 BESIDE = frozenset(
-    {"huggingface_hub", "jinja2", "pydantic", "safetensors", "threadpoolctl", "yaml"}
+    {
+        "dask_jobqueue",
+        "distributed",
+        "huggingface_hub",
+        "jinja2",
+        "pydantic",
+        "safetensors",
+        "threadpoolctl",
+        "yaml",
+    }
 )
 """Libraries that decide no numbers: they check, print, fetch or store."""
 

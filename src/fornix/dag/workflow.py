@@ -116,6 +116,10 @@ class Workflow:
         """Return the GPUs that the jobs of a stage's rule ask for."""
         return _quick(lambda wildcards: self.allocation.gpus(self._job(stage, wildcards)))
 
+    def threads(self, stage: str) -> Callable[[Any], int]:
+        """Return the cores that the jobs of a stage's rule ask for."""
+        return _quick(lambda wildcards: self.allocation.threads(self._job(stage, wildcards)))
+
     def group(self, stage: str) -> Callable[[Any], str | None]:
         """Return the name under which jobs of a stage's rule are submitted together, if any."""
         return _quick(lambda wildcards: self.allocation.group(self._job(stage, wildcards)))

@@ -81,8 +81,9 @@ def run(
     task = importlib.import_module(f"fornix.stages.tasks.{section.task}")
     request, blocks = None, []
     if isinstance(section, EncodingSection) and not cohort:
-        paths = {name: one.path for name, one in features.items()}
-        request = Request(section, subject or "", seed, inputs["responses"], paths, resources)
+        paths = {name: one.path.absolute() for name, one in features.items()}
+        where = inputs["responses"].absolute()
+        request = Request(section, subject or "", seed, where, paths, resources)
         blocks = plan_blocks(request)
     with (
         create(target, recipe) as draft,

@@ -40,3 +40,18 @@ class Compute(Section):
         description="processes that read and decode stimuli; 0: a thread of the job. auto: as "
         "many as the job's threads beside a GPU, else 0",
     )
+    cluster: Literal["local", "slurm"] = Field(
+        "local",
+        description="who fits what outgrows memory_mb, block by block: processes of this machine, "
+        "or jobs of Slurm, each with memory_mb and threads of its own",
+    )
+    cluster_workers: int = Field(
+        1,
+        ge=1,
+        description="how many of them; local: they share memory_mb, and 1 is the job itself",
+    )
+
+    @property
+    def shared_out(self) -> bool:
+        """Whether other processes than the job's own fit blocks."""
+        return self.cluster != "local" or self.cluster_workers > 1

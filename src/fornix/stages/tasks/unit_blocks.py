@@ -1,4 +1,4 @@
-"""An encoding fit whose matrices don't fit into memory: blocks of units, one after the other.
+"""An encoding fit whose matrices don't fit into memory: blocks of units.
 
 Each block reads its own columns of the responses, is fitted as a subject with no other units would
 be, and is written to a folder of its own; the fit is all of them side by side, read as it is
@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ from fornix.solvers.backend import MEMORY_SHARE
 from fornix.solvers.ridge import BLOCK
 from fornix.stages.tasks import encoding
 from fornix.stages.tasks.job import Fitted, Job, open_job
+from fornix.stages.tasks.workers import each, share_of
 from fornix.store.artifact import open_artifact
 from fornix.store.commit import sync
 from fornix.store.draft import Draft
@@ -59,7 +62,7 @@ class Request:
     responses, features
         Folders of the artifacts that are read.
     resources
-        Of the process that fits a block.
+        Of the whole job; of whoever fits its blocks, as they are shared out.
     """
 
     section: EncodingSection
@@ -77,7 +80,7 @@ class Request:
             open_artifact(self.responses),
             {name: plain_text(one.dataset("features")) for name, one in features.items()},
             importlib.import_module(f"fornix.models.{getattr(self.section, 'kind', '')}"),
-            Context(self.resources, self.seed, self.subject),
+            Context(share_of(self.resources), self.seed, self.subject),
             units=slice(*units),
         )
 
@@ -101,17 +104,23 @@ def plan_blocks(request: Request) -> list[Units]:
         return []
     with threadpool_limits(request.resources.threads):
         fixed, each = _needs(request, sizes["sample"])
-    room = request.resources.memory_mb * 1e6 * (1 - MEMORY_SHARE) - fixed
-    if each * n_units <= room:
+    if each * n_units <= _room(request.resources) - fixed:
         return []
-    size = int(room // each) // BLOCK * BLOCK
+    share = share_of(request.resources)
+    size = int((_room(share) - fixed) // each) // BLOCK * BLOCK
     if size < BLOCK:
-        least = (fixed + each * BLOCK) / (1 - MEMORY_SHARE) / 1e6
+        more = (fixed + each * BLOCK - _room(share)) / (1 - MEMORY_SHARE) / 1e6 + 1
+        least = math.ceil(request.resources.memory_mb / share.memory_mb * (share.memory_mb + more))
         problem = f"the fit needs {(fixed + each * n_units) / 1e6:.0f} MB beside the solver's, and "
         problem += f"a block of {BLOCK} units still {(fixed + each * BLOCK) / 1e6:.0f} MB"
-        mend = f"raise compute.memory_mb to {least + 1:.0f} or more, or fit fewer layers at once"
+        mend = f"raise compute.memory_mb to {least} or more, or fit fewer layers at once"
         raise FornixError(problem, where=f"fit of sub-{request.subject}", mend=mend)
     return [(start, min(start + size, n_units)) for start in range(0, n_units, size)]
+
+
+def _room(resources: Compute) -> float:
+    """Return the bytes that a process has beside the solver's."""
+    return 1e6 * resources.memory_mb * (1 - MEMORY_SHARE)
 
 
 def _needs(request: Request, n_stored: int) -> tuple[float, float]:
@@ -139,8 +148,8 @@ def fit_blocks(request: Request, blocks: Sequence[Units], folder: Path) -> Fitte
     folder
         Where blocks are written; those that are there already aren't fitted again.
     """
-    for units in blocks:
-        fit_block(request, units, folder)
+    todo = [units for units in blocks if not _path(folder, units).exists()]
+    each(partial(fit_block, request, folder=folder), todo, request.resources, folder)
     paths = [_path(folder, units) for units in blocks]
     facts = [json.loads((path / "facts.json").read_text(encoding="utf-8")) for path in paths]
     weights = _side_by_side(paths, "weights")
@@ -158,14 +167,12 @@ def fit_blocks(request: Request, blocks: Sequence[Units], folder: Path) -> Fitte
 def fit_block(request: Request, units: Units, folder: Path) -> None:
     """Fit some units, and write what comes of them into a folder of their own."""
     path = _path(folder, units)
-    if path.exists():
-        return
     with threadpool_limits(request.resources.threads):
         job = request.job(units)
         fitted = encoding.fit(request.section, job)
-    partial = path.with_name(f"{path.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    draft = Draft(partial, {})
+    unfinished = path.with_name(f"{path.name}.partial")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    draft = Draft(unfinished, {})
     draft.write_dataset("predictions", fitted.dataset, along="unit")
     variables, names = {}, {}
     for number, (name, values) in enumerate(sorted(fitted.weights.items())):
@@ -175,8 +182,8 @@ def fit_block(request: Request, units: Units, folder: Path) -> None:
     weights = xr.Dataset(variables, attrs={"names": json.dumps(names)})
     draft.write_dataset("weights", weights, along="unit")
     draft.write_json("facts.json", {"facts": fitted.facts, "notes": job.notes})
-    sync(partial)
-    partial.rename(path)
+    sync(unfinished)
+    unfinished.rename(path)
 
 
 def _path(folder: Path, units: Units) -> Path:
