@@ -151,6 +151,7 @@ def _stage(arguments: argparse.Namespace) -> None:
 
     from fornix.dag.graph import Graph
     from fornix.study.load import load_study
+    from fornix.training.meeting import as_the_first, joined
 
     study = load_study(arguments.study, arguments.variant)
     # Before numpy is imported: sums must be added in the same order on any number of cores.
@@ -166,14 +167,14 @@ def _stage(arguments: argparse.Namespace) -> None:
     reads = [Read.begin(folder, need.identity) for folder, need in needs.items()]
     extra = {"study": arguments.study} if job.stage == "report" else {}
     trains = job.stage == "fit" and getattr(job.section, "trained", False)
-    with torchrun.joined(job.folder, study.compute, trains=trains) as folder:
+    with joined(job.folder, study.compute, trains=trains) as folder:
         target = Target(
             folder,
             job.code.modules,
             job.code.versions,
             job.identity,
             reads,
-            torchrun.as_the_first,
+            as_the_first,
         )
         import_module(f"fornix.stages.{job.stage}").run(
             job.section,

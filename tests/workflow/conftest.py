@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -100,6 +101,7 @@ def make_project(root: Path) -> Project:
     from fornix.simulate import shapes
     from fornix.study.worlds.shapes import ShapesWorld
 
+    root.mkdir(parents=True, exist_ok=True)
     for name in COPIED:
         if (PROJECT / name).is_dir() and not (PROJECT / name).is_symlink():
             ignore = shutil.ignore_patterns("__pycache__")
@@ -118,10 +120,24 @@ def make_project(root: Path) -> Project:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Return a project whose study has been run; tests leave it as they found it."""
-    project = make_project(tmp_path_factory.mktemp("project"))
-    project.snakemake()
-    return project
+    """Return a project whose study has been run; tests leave it as they found it.
+
+    Of several processes that test, the first one to come runs it, and each gets a copy.
+    """
+    own = tmp_path_factory.mktemp("finished") / "project"
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        project = make_project(own)
+        project.snakemake()
+        return project
+    shared = tmp_path_factory.getbasetemp().parent / "finished"
+    with shared.with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not shared.exists():
+            unfinished = shared.with_suffix(".partial")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            make_project(unfinished).snakemake()
+            unfinished.rename(shared)
+    return Project(shared).copy(own)
 
 
 @pytest.fixture(scope="session")

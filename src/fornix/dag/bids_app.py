@@ -130,7 +130,8 @@ def prepare(request: Request, *, bids: Path, output: Path, work: Path, group: bo
             raw["datasets"][source]["select"]["subject"] = people
             graph = Graph(*study_of(raw))
         file = _written(raw, graph.label)
-    wanted = [] if group else _of_people(graph, people)
+        wanted = [] if group else _of_people(graph, people)
+        _ = graph.jobs  # made here, where their dataset is found
     if not group and not wanted:
         problem = f"the study '{graph.label}' has nothing that belongs to one person"
         raise FornixError(problem, where="--study", mend="run the level group")

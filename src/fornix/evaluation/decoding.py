@@ -52,7 +52,7 @@ def evaluate(
         found.how["p_corrected"] = HOW_CORRECTED[section.scores.correction]
     for subject, fit in track(list(fits.items()), "subjects"):
         rng = generator(seed, "evaluate", "decoding", subject)
-        found.rows += _rows(subject, fit.load(), section.scores, rng)
+        found.rows += _rows(subject, fit.compute(), section.scores, rng)
     return found
 
 

@@ -64,7 +64,7 @@ def evaluate(
     reliabilities: list[dict[str, Any]] = []
     profiles: list[list[likeness.Profile]] = []
     for subject, fit in track(list(fits.items()), "subjects"):
-        one = HeldOut(subject, fit.load(), scores, seed)
+        one = HeldOut(subject, fit.compute(), scores, seed)  # load() would keep all subjects'
         share, known = ceiling_of(one, kind, samples, shared, found.notes)
         reliabilities += known
         places = _usable(one, share, found.notes)

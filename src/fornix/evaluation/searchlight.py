@@ -72,7 +72,7 @@ def evaluate(
         how = HOW_CORRECTED[scores.correction] + _HOW_MAPS[scores.correction]
         found.how["p_corrected"] = how
     for name, one in track(list(fits.items()), "subjects"):
-        subject = _Subject(name, one.load(), fit, scores, seed)
+        subject = _Subject(name, one.compute(), fit, scores, seed)
         flat = [
             t
             for t, model in zip(subject.targets, subject.models.T, strict=True)
