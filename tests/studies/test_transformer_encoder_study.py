@@ -32,6 +32,7 @@ def test_queries_follow_objects_where_ridge_cannot(run_study, tmp_path):
         assert mean(scores, "transformer", region, "attention_hit") > 0.95
 
 
+@pytest.mark.paper  # five minutes, for what `make studies` shows too
 def test_where_no_region_follows_objects_the_claims_are_not_supported(run_study, tmp_path):
     scores, verdicts = run(run_study, tmp_path, "mini_control")
     assert verdicts == ["not supported"] * 6 + ["supported"] * 2
