@@ -15,7 +15,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -296,3 +297,18 @@ def _name(pid: int) -> str:
 def _kill(pids: list[int]) -> None:
     for pid in pids:
         _send(pid, signal.SIGKILL)
+
+
+@contextmanager
+def cluster(folder: Path) -> Iterator[Slurm]:
+    """Give a running Slurm that whatever this process starts talks to."""
+    slurm = Slurm(folder)
+    before = dict(os.environ)
+    try:
+        slurm.start()
+        os.environ.update(slurm.environment)
+        yield slurm
+    finally:
+        slurm.stop()
+        os.environ.clear()
+        os.environ.update(before)

@@ -13,7 +13,7 @@ from fornix.stages.tasks import unit_blocks
 from fornix.store.artifact import Target, open_artifact
 from fornix.study.compute import Compute
 from fornix.study.fits.ridge import RidgeFit
-from one_node_slurm import ENDED, Slurm, missing
+from one_node_slurm import ENDED, cluster, missing
 
 pytestmark = pytest.mark.long
 pytest.importorskip("dask_jobqueue", reason="no dask-jobqueue (pip install '.[cluster]')")
@@ -25,18 +25,12 @@ SECTION = RidgeFit(
 
 
 @pytest.fixture
-def slurm(tmp_path_factory, monkeypatch):
+def slurm(tmp_path_factory):
     """Return a running Slurm, or skip with the reason."""
     if reason := missing():
         pytest.skip(reason)
-    found = Slurm(tmp_path_factory.mktemp("slurm"))
-    try:
-        found.start()
-        for name, value in found.environment.items():
-            monkeypatch.setenv(name, value)
+    with cluster(tmp_path_factory.mktemp("slurm")) as found:
         yield found
-    finally:
-        found.stop()
 
 
 def test_jobs_of_slurm_end_in_the_bytes_of_one_process(slurm, tmp_path, monkeypatch):
@@ -49,12 +43,12 @@ def test_jobs_of_slurm_end_in_the_bytes_of_one_process(slurm, tmp_path, monkeypa
         "features/f": write_features(tmp_path / "features", features, names),
     }
     found = []
-    for cluster in ("local", "slurm"):
-        if cluster == "slurm":
+    for where in ("local", "slurm"):
+        if where == "slurm":
             monkeypatch.setattr(unit_blocks, "_room", lambda _: 1e9)
             monkeypatch.setattr(unit_blocks, "_needs", lambda *_: (0.0, 8e5))
-        target = Target(tmp_path / cluster)
-        fit.run(SECTION, inputs, target, Compute(cluster=cluster), subject="01")
+        target = Target(tmp_path / where)
+        fit.run(SECTION, inputs, target, Compute(cluster=where), subject="01")
         found.append(open_artifact(target.path))
     assert found[0].digest == found[1].digest
     deadline = time.monotonic() + 20

@@ -21,8 +21,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ import yaml
 PROJECT = Path(__file__).parents[2]
 sys.path[:0] = [str(PROJECT / "tests")]
 
-from one_node_slurm import Slurm, missing  # noqa: E402 - found by the line above
+from one_node_slurm import Slurm, cluster, missing  # noqa: E402 - found by the line above
 
 COPIED = ("Snakefile", "rules", "workflow", "profiles", "config", "src")
 ON_SLURM = (
@@ -375,21 +375,6 @@ class Chaos:
     def _say(self, text: str) -> None:
         with (self.place.root / "chaos.txt").open("a") as said:
             said.write(f"chaos: {text}\n")
-
-
-@contextmanager
-def cluster(folder: Path) -> Iterator[Slurm]:
-    """Give a running Slurm that whatever this process starts talks to."""
-    slurm = Slurm(folder)
-    before = dict(os.environ)
-    try:
-        slurm.start()
-        os.environ.update(slurm.environment)
-        yield slurm
-    finally:
-        slurm.stop()
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def seeds_of(text: str) -> list[int]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from one_node_slurm import ENDED, Slurm, environment_of, missing
+from one_node_slurm import ENDED, Slurm, cluster, environment_of, missing
 
 pytestmark = pytest.mark.long
 
@@ -38,16 +38,8 @@ def slurm(tmp_path_factory):
         pytest.skip(reason)
     if find_spec("snakemake_executor_plugin_slurm") is None:
         pytest.skip("no snakemake-executor-plugin-slurm (pip install '.[slurm]')")
-    found = Slurm(tmp_path_factory.mktemp("slurm"))
-    before = dict(os.environ)
-    try:
-        found.start()
-        os.environ.update(found.environment)
+    with cluster(tmp_path_factory.mktemp("slurm")) as found:
         yield found
-    finally:
-        found.stop()
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def copy_of(project, root: Path, *leave_out: str):

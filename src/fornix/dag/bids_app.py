@@ -19,14 +19,13 @@ import fornix
 from fornix.dag.graph import Graph
 from fornix.dag.workflow import study_of
 from fornix.errors import FornixError, did_you_mean
+from fornix.store.draft import write_atomically
 from fornix.store.publish import publish
 from fornix.study.base import Select, digest_of
 from fornix.study.load import apply_variant, parse_study, read_raw
+from fornix.study.responses import suffix_of
 
 LINK = Path("bids")
-SUFFIXES = {"fmri": "bold"}
-"""Kinds of responses whose recordings have another suffix than the kind's name."""
-
 UNUSED = ("t1w", "t2w", "flair", "fmap", "sbref", "roi")
 """Queries of fMRIPrep's filter files for images that no study reads."""
 
@@ -74,8 +73,8 @@ class Run:
         Its options.
     targets
         The manifests that are wanted; empty: all of the study.
-    graph
-        The study's jobs.
+    label, report
+        Name of the study's results; the artifact of its report.
     output
         Where results go; they are made by a run of all of the study.
     """
@@ -83,7 +82,8 @@ class Run:
     work: Path
     words: list[str]
     targets: list[str]
-    graph: Graph
+    label: str
+    report: Path
     output: Path
 
     def publish(self) -> Iterator[str]:
@@ -93,8 +93,8 @@ class Run:
         if self.targets:
             yield f"{len(self.targets)} artifacts of participants in {self.work / 'cache'}"
         else:
-            folder = self.output / self.graph.label
-            publish(self.work / self.graph.report.folder, folder)
+            folder = self.output / self.label
+            publish(self.report, folder)
             yield f"report: {folder / 'report.html'}"
 
 
@@ -131,14 +131,14 @@ def prepare(request: Request, *, bids: Path, output: Path, work: Path, group: bo
             graph = Graph(*study_of(raw))
         file = _written(raw, graph.label)
         wanted = [] if group else _of_people(graph, people)
-        _ = graph.jobs  # made here, where their dataset is found
+        report = graph.report.folder.absolute()
     if not group and not wanted:
         problem = f"the study '{graph.label}' has nothing that belongs to one person"
         raise FornixError(problem, where="--study", mend="run the level group")
     root = project_files()
     words = ["--snakefile", str(root / "Snakefile"), "--configfile", str(file)]
     words += ["--workflow-profile", str(root / "workflow/profiles/default")]
-    return Run(work, words, wanted, graph, output)
+    return Run(work, words, wanted, graph.label, report, output)
 
 
 def project_files() -> Path:
@@ -214,10 +214,10 @@ def _filtered(raw: Mapping[str, Any], dataset: str, file: Path | None) -> dict[s
         return responses
     queries = _queries(file)
     for name, section in responses.items():
-        wanted = queries.get(SUFFIXES.get(section["kind"], section["kind"]))
+        wanted = queries.get(suffix_of(section["kind"]))
         if wanted is not None and section["dataset"] == dataset:
             responses[name] = {**section, "select": {**(section.get("select") or {}), **wanted}}
-    used = {SUFFIXES.get(one["kind"], one["kind"]) for one in responses.values()}
+    used = {suffix_of(one["kind"]) for one in responses.values()}
     if unknown := sorted(queries.keys() - used - set(UNUSED)):
         problem = f"the study reads no recordings with the suffix '{unknown[0]}'"
         raise FornixError(problem, where=str(file), mend=did_you_mean(unknown[0], used))
@@ -305,9 +305,7 @@ def _written(raw: Mapping[str, Any], label: str) -> Path:
     """Write Snakemake's config under a name that changes with its content."""
     path = Path("studies").absolute() / f"{label}-{digest_of(raw)}.yaml"
     path.parent.mkdir(exist_ok=True)
-    draft = path.with_name(f".{path.name}.tmp")
-    draft.write_text(yaml.safe_dump(dict(raw), sort_keys=False, allow_unicode=True), "utf-8")
-    draft.replace(path)
+    write_atomically(path, yaml.safe_dump(dict(raw), sort_keys=False, allow_unicode=True))
     return path
 
 

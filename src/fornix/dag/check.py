@@ -19,7 +19,7 @@ from fornix.study.fits.classifier import ClassifierFit
 from fornix.study.fits.encoding import EncodingSection
 from fornix.study.fits.rsa import BrainDistance
 from fornix.study.fits.searchlight import SearchlightFit
-from fornix.study.responses import RdmResponses
+from fornix.study.responses import RdmResponses, suffix_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,7 +113,7 @@ def _check_responses(graph: Graph, name: str, index: Index) -> Iterator[str]:
     where = f"responses.{name}"
     if isinstance(section, RdmResponses):
         return
-    suffix = {"fmri": "bold"}.get(section.kind, section.kind)
+    suffix = suffix_of(section.kind)
     recordings = select_recordings(
         index.recordings, section.select, suffix=suffix, where=f"{where}.select"
     )

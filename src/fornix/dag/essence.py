@@ -10,13 +10,14 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from fornix.store.draft import write_atomically
 
 NOTES = Path("cache/code")
 """Where notes are kept, in the project's folder; in a folder without a cache there are none."""
@@ -66,11 +67,9 @@ def note() -> None:
     if not _FRESH or not NOTES.parent.is_dir():
         return
     path = _file()
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(exist_ok=True)
-        draft.write_text(json.dumps(_noted() | _FRESH), encoding="utf-8")
-        draft.replace(path)
+        write_atomically(path, json.dumps(_noted() | _FRESH))
     except OSError:  # nobody may write here: they read the sources again
         return
     _noted().update(_FRESH)

@@ -24,6 +24,7 @@ from fornix.study.features.union import Features
 from fornix.study.fits.base import BrainFitSection
 from fornix.study.fits.pretraining import PretrainingSection
 from fornix.study.fits.union import BrainFit
+from fornix.study.responses import suffix_of
 from fornix.study.scores import Evaluation
 from fornix.study.study import Study
 
@@ -222,7 +223,7 @@ class Graph:
     def _subjects(self, responses: str) -> list[str]:
         """Return the subjects that have responses of a name."""
         section = self.study.responses[responses]
-        suffix = {"fmri": "bold"}.get(section.kind, section.kind)
+        suffix = suffix_of(section.kind)
         return self.sources.subjects(section.dataset, suffix, _select(section))
 
     def _has(self, responses: str, subject: str | None) -> bool:

@@ -16,12 +16,10 @@ from threadpoolctl import threadpool_limits
 from fornix.models.interface import Context
 from fornix.stages.scratch import scratch
 from fornix.stages.tasks.job import Fitted, open_job, parts_read
-from fornix.stages.tasks.unit_blocks import Request, fit_blocks, plan_blocks
 from fornix.store.artifact import Recipe, Target, adopt, create, open_artifact
 from fornix.store.draft import Draft
 from fornix.store.tensors import save_tensors
 from fornix.study.compute import Compute
-from fornix.study.fits.encoding import EncodingSection
 from fornix.study.fits.pretraining import PretrainingSection
 from fornix.training.samples import plain_text
 
@@ -79,16 +77,20 @@ def run(
     if adopt(target, recipe):
         return
     task = importlib.import_module(f"fornix.stages.tasks.{section.task}")
-    request, blocks = None, []
-    if isinstance(section, EncodingSection) and not cohort:
-        paths = {name: one.path.absolute() for name, one in features.items()}
-        where = inputs["responses"].absolute()
-        request = Request(section, subject or "", seed, where, paths, resources)
-        blocks = plan_blocks(request)
+    in_blocks = None
+    if hasattr(task, "in_blocks") and not cohort:
+        in_blocks = task.in_blocks(
+            section,
+            subject=subject or "",
+            seed=seed,
+            responses=inputs["responses"].absolute(),
+            features={name: one.path.absolute() for name, one in features.items()},
+            resources=resources,
+        )
     with (
         create(target, recipe) as draft,
         threadpool_limits(resources.threads),
-        scratch(draft, needed=section.trained or bool(blocks)) as folder,
+        scratch(draft, needed=section.trained or in_blocks is not None) as folder,
     ):
         context = Context(resources, seed, subject or "", scratch=folder)
         head = {"kind": section.kind, "task": section.task, "subject": subject or ""}
@@ -100,8 +102,8 @@ def run(
             facts = head | _together([one.facts for one in found.values()])
             facts |= {"subjects": list(found)}
         else:
-            if request is not None and folder is not None and blocks:
-                one = fit_blocks(request, blocks, folder)
+            if in_blocks is not None:
+                one = in_blocks(folder)
             else:
                 [(name, stored_responses)] = responses.items()
                 one = task.fit(section, opened(name, stored_responses))

@@ -8,6 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,8 +96,6 @@ class Draft:
             The dimension that is cut into chunks, as the part will be read: ``unit`` for
             solvers, ``sample`` for training. The other dimensions stay whole.
         """
-        import dask
-
         dataset = _with_plain_text(dataset)
         encoding = {
             str(key): _chunking(variable, along)
@@ -109,7 +108,12 @@ class Draft:
             if variable.chunks is not None
         }
         path = self.file(f"{name}.zarr")
-        with dask.config.set(scheduler="synchronous"):
+        calmly: AbstractContextManager[Any] = nullcontext()
+        if shards:
+            import dask
+
+            calmly = dask.config.set(scheduler="synchronous")
+        with calmly:
             dataset.assign(shards).to_zarr(
                 path, mode="w", consolidated=False, zarr_format=3, encoding=encoding
             )

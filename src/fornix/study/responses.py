@@ -190,3 +190,8 @@ Responses = Annotated[
     FmriResponses | TimeseriesResponses | EegResponses | MegResponses | RdmResponses,
     Field(discriminator="kind"),
 ]
+
+
+def suffix_of(kind: str) -> str:
+    """Return the BIDS suffix of the recordings that a kind of responses reads."""
+    return {"fmri": "bold"}.get(kind, kind)

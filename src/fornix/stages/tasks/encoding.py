@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from fornix.evaluation.table import VOLUME
 from fornix.models.interface import EncodingData, Predictions
 from fornix.stages.tasks.attention import looked_at, maps_of
 from fornix.stages.tasks.job import Fitted, Job, facts_of, plain, sample_coords
+from fornix.study.compute import Compute
 from fornix.study.fits.encoding import EncodingSection
 from fornix.training.designs import JOINT, bands_of, targets_of
 from fornix.training.given import Given, of_trials, of_volumes
@@ -41,6 +43,35 @@ def fit(section: EncodingSection, job: Job) -> Fitted:
     """
     prepared = prepare(section, job)
     return _packed(section, job, prepared, job.model.fit(section, prepared.data, job.context))
+
+
+def in_blocks(
+    section: EncodingSection,
+    *,
+    subject: str,
+    seed: int,
+    responses: Path,
+    features: Mapping[str, Path],
+    resources: Compute,
+) -> Callable[[Path], Fitted] | None:
+    """Return what fits a subject block by block of units, in a folder; None: all have room.
+
+    Parameters
+    ----------
+    section
+        A section of ``fits`` whose task is encoding.
+    subject, seed
+        Label without ``sub-``; the study's seed.
+    responses, features
+        Folders of the artifacts that are read.
+    resources
+        Of the job: ``memory_mb`` is the room.
+    """
+    from fornix.stages.tasks.unit_blocks import Request, fit_blocks, plan_blocks  # by `fit` each
+
+    request = Request(section, subject, seed, responses, features, resources)
+    blocks = plan_blocks(request)
+    return partial(fit_blocks, request, blocks) if blocks else None
 
 
 def fit_cohort(section: EncodingSection, jobs: Mapping[str, Job]) -> dict[str, Fitted]:

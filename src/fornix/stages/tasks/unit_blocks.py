@@ -103,16 +103,16 @@ def plan_blocks(request: Request) -> list[Units]:
     if not request.section.units_apart or n_units <= BLOCK:
         return []
     with threadpool_limits(request.resources.threads):
-        fixed, each = _needs(request, sizes["sample"])
-    if each * n_units <= _room(request.resources) - fixed:
+        fixed, unit = _needs(request, sizes["sample"])
+    if unit * n_units <= _room(request.resources) - fixed:
         return []
     share = share_of(request.resources)
-    size = int((_room(share) - fixed) // each) // BLOCK * BLOCK
+    size = int((_room(share) - fixed) // unit) // BLOCK * BLOCK
     if size < BLOCK:
-        more = (fixed + each * BLOCK - _room(share)) / (1 - MEMORY_SHARE) / 1e6 + 1
+        more = (fixed + unit * BLOCK - _room(share)) / (1 - MEMORY_SHARE) / 1e6 + 1
         least = math.ceil(request.resources.memory_mb / share.memory_mb * (share.memory_mb + more))
-        problem = f"the fit needs {(fixed + each * n_units) / 1e6:.0f} MB beside the solver's, and "
-        problem += f"a block of {BLOCK} units still {(fixed + each * BLOCK) / 1e6:.0f} MB"
+        problem = f"the fit needs {(fixed + unit * n_units) / 1e6:.0f} MB beside the solver's, and "
+        problem += f"a block of {BLOCK} units still {(fixed + unit * BLOCK) / 1e6:.0f} MB"
         mend = f"raise compute.memory_mb to {least} or more, or fit fewer layers at once"
         raise FornixError(problem, where=f"fit of sub-{request.subject}", mend=mend)
     return [(start, min(start + size, n_units)) for start in range(0, n_units, size)]

@@ -8,8 +8,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
-import dask
-
 from fornix.errors import FornixError
 from fornix.progress import track
 from fornix.study.compute import Compute
@@ -69,6 +67,7 @@ def each(
             work(part)
         return
     try:
+        import dask
         from dask.distributed import Client, KilledWorker, as_completed
     except ImportError:
         problem = "a job is to be shared out to workers, and dask's cluster isn't installed"
