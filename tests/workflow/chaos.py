@@ -44,6 +44,8 @@ PAUSE_S = (3.0, 20.0)
 TEND_S = 3.0
 STUCK_S = 100.0
 """A Snakemake that finishes nothing for so long waits for a job that Slurm has lost."""
+IDLE_S = 30.0
+"""So does one that has no job in Slurm for so long; a start takes less."""
 GIVE_UP_S = 3600.0
 VICTIMS = {"job": 3, "process": 4, "controller": 2, "snakemake": 2, "node": 1}
 """Who is killed, and how often by comparison."""
@@ -232,6 +234,7 @@ class Chaos:
     def run(self, quiet: Place) -> Outcome:
         """Run the study to its end, and compare what it left with the quiet run."""
         begun = progress = time.monotonic()
+        idle_since: float | None = None
         kill_at, tend_at = begun + self._pause(), begun + TEND_S
         with (self.place.root / "chaos.txt").open("ab") as self.said:
             self._start()
@@ -239,7 +242,7 @@ class Chaos:
                 time.sleep(0.2)
                 now = time.monotonic()
                 if self._look():
-                    progress = now
+                    progress, idle_since = now, None
                 code = self.snakemake.poll() if self.snakemake else None
                 if code == 0:
                     break
@@ -248,16 +251,18 @@ class Chaos:
                     break
                 if code is not None:
                     self._start()
-                elif now - progress > STUCK_S:
+                    idle_since = None
+                elif now - progress > STUCK_S or now - (idle_since or now) > IDLE_S:
                     self.outcome.stuck += 1
                     self._kill_snakemake()
                     self._start()
-                    progress = now
+                    progress, idle_since = now, None
                 elif now > kill_at:
                     self._kill()
                     kill_at = time.monotonic() + self._pause()
                 elif now > tend_at:
                     self._tend()
+                    idle_since = None if self._jobs_left() else idle_since or now
                     tend_at = time.monotonic() + TEND_S
         self.outcome.seconds = time.monotonic() - begun
         self._let_jobs_end()
@@ -331,6 +336,10 @@ class Chaos:
         with suppress(RuntimeError, subprocess.TimeoutExpired):  # what Slurm is too busy for
             self.slurm.tend()
 
+    def _jobs_left(self) -> list[str]:
+        """Jobs that have not ended."""
+        return [job["JobId"] for job in self._jobs() if job["JobState"] not in ENDED]
+
     def _jobs(self) -> list[dict[str, str]]:
         with suppress(RuntimeError, subprocess.TimeoutExpired):
             return self.slurm.jobs()
@@ -341,7 +350,7 @@ class Chaos:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             self._tend()
-            left = [job["JobId"] for job in self._jobs() if job["JobState"] not in ENDED]
+            left = self._jobs_left()
             if not left:
                 return
             time.sleep(1)
