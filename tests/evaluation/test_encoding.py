@@ -207,8 +207,7 @@ def test_p_of_encoding_is_uniform_for_fixed_predictions_and_corrected_over_regio
         (r, _) = judge_predictions(
             "01",
             "net/none",
-            one.observed,
-            one.predicted("net/none"),
+            one.blocks(one.places(), "net/none"),
             one.fold,
             places=one.places(),
             items=one.items,

@@ -48,13 +48,15 @@ def test_whole_groups_swap_labels_where_each_has_one():
     assert (repeats[:, 0] == labels[:12]).mean() == pytest.approx(1 / 3, abs=0.03)
 
 
-def test_null_of_a_region_is_that_of_explicit_permutations():
+def test_null_of_a_region_is_that_of_explicit_permutations(monkeypatch):
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(12, 7)), rng.normal(size=(12, 7))
     orders = permutation.permutations_within(np.zeros(12), 20, rng)
-    explicit = [(a * b[order]).sum(0).mean() for order in orders]
-    assert np.allclose(permutation.null_of_mean(a, b, orders), explicit)
-    assert len(permutation.null_of_mean(a, b, orders[:0])) == 0
+    explicit = [(a * b[order]).sum() for order in orders]
+    assert np.allclose(permutation.null_of_sum(a, b, orders), explicit)
+    monkeypatch.setattr(permutation, "CHUNK_BYTES", 8 * 12 * 5)  # a part of the matrix at a time
+    assert np.allclose(permutation.null_of_sum(a, b, orders), explicit)
+    assert len(permutation.null_of_sum(a, b, orders[:0])) == 0
 
 
 def test_null_of_dissimilarities_is_that_of_permuted_matrices():
@@ -98,7 +100,8 @@ def encoding_p(rng, n=60, units=10, features=6, k=5):
         found, _ = ridge.fit_standardised(X[train], Y[train], np.logspace(0, 4, 5), inner)
         predicted[~train] = X[~train] @ found.coef + found.intercept
     a, b = metrics.correlation_factors(Y, predicted, fold)
-    null = permutation.null_of_mean(a, b, permutation.permutations_within(fold, 99, rng))
+    orders = permutation.permutations_within(fold, 99, rng)
+    null = permutation.null_of_sum(a, b, orders) / units
     r = (a * b).sum() / units
     return r, permutation.p_value(null, r), permutation.p_value(permutation.widened(null), r)
 
@@ -120,7 +123,7 @@ def test_a_thousand_permutations_cost_less_than_a_few_seconds():
     a, b = rng.normal(size=(600, 2000)), rng.normal(size=(600, 2000))
     start = time.perf_counter()
     orders = permutation.permutations_within(np.zeros(600), 1000, rng)
-    permutation.null_of_mean(a, b, orders)
+    permutation.null_of_sum(a, b, orders)
     brain, models = rng.normal(size=(4950, 1)), rng.normal(size=(4950, 12))
     permutation.null_correlations(brain, models, 100, orders[:, :100] % 100)
     assert time.perf_counter() - start < 5
@@ -155,7 +158,7 @@ def test_circular_shifts_keep_the_error_rate_where_permutations_do_not():
     for pair in zip(slow(200), slow(200), strict=True):
         a, b = (metrics.unit_columns(metrics.centred(one[:, None])) for one in pair)
         for name, some in draws.items():
-            null = permutation.null_of_mean(a, b, some)
+            null = permutation.null_of_sum(a, b, some)
             found[name] += permutation.p_value(null, float((a * b).sum())) <= 0.05
     assert found["shift"] / 200 < 0.10
     assert found["permute"] / 200 > 0.2

@@ -39,6 +39,7 @@ def attention_rows(
     """
     if "object_at" not in fit:
         return []
+    fit = fit[["object_at", "looked_at"]].compute()
     stimuli = np.unique(fit["stimulus"].values.astype(str), return_inverse=True)[1]
     first = np.unique(stimuli, return_index=True)[1]
     orders = [rng.permutation(len(first)) for _ in range(scores.permutations)]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fornix.evaluation.blocks import spans
 from fornix.evaluation.ceilings import (
-    NoiseCeiling,
     explainable_variance,
     noise_ceiling,
     split_half,
@@ -23,8 +23,9 @@ from fornix.evaluation.table import normalised
 from fornix.seeds import generator
 from fornix.study.scores import Scores
 
-Samples = Callable[[str], tuple[NDArray[Any], NDArray[Any]]]
-"""Subject -> single samples (sample, unit) and the stimulus of each."""
+Samples = Callable[[str], tuple[Any, NDArray[Any]]]
+"""Subject -> single samples (sample, unit) and the stimulus of each; what is an array once it is
+sliced will do."""
 
 SPLITS = 20
 """Random splits of the split-half reliability."""
@@ -77,36 +78,50 @@ def ceiling_of(
     reliabilities
         For each region, two ceilings of r that rest on different computations.
     """
-    nothing = np.full(one.observed.shape[1], np.nan)
+    nothing = np.full(one.n_units, np.nan)
     if kind in ("", "models"):
         return nothing, []
     if kind == "subjects":
         if shared is None:
             notes.append(f"sub-{one.name}: no other subject met the same, so there is no ceiling")
             return nothing, []
-        return np.maximum(shared.ceilings()[one.name], 0) ** 2, []
+        return np.maximum(shared.ceilings[one.name], 0) ** 2, []
     if one.continuous:
         notes.append(
             f"sub-{one.name}: samples that follow one another have no repeats, so there is no "
             "ceiling; scores.ceiling: subjects has one where subjects met the same"
         )
         return nothing, []
-    responses, stimuli = _shown(one, samples)
-    averaged = one.fit["n_repeats"].values
-    ceiling = noise_ceiling(responses, stimuli, averaged)
-    if not ceiling.n_repeated:
+    responses, stimuli = samples(one.name)
+    # Of the stimuli that were scored.
+    rows = np.flatnonzero(np.isin(stimuli.astype(str), one.stimulus))
+    shown, averaged = stimuli[rows].astype(str), one.fit["n_repeats"].values
+    if len(np.unique(shown)) == len(shown):
         notes.append(f"sub-{one.name}: every stimulus was shown once, so there is no ceiling")
         return nothing, []
-    rng = generator(one.seed, "evaluate", "split half", one.name)
-    halves = np.maximum(split_half(responses, stimuli, SPLITS, rng), 0)
-    share = ceiling.share
-    if kind == "split_half":
-        share = _stepped_down(halves, stimuli, averaged)
-    elif kind == "explainable_variance":
-        share = explainable_variance(responses, stimuli, averaged).share
+    every = [
+        _of_block(one, kind, np.asarray(responses[:, units])[rows], shown, averaged)
+        for units in spans(one.n_units, len(stimuli))
+    ]
+    share, nsd, halves = (np.concatenate(blocks) for blocks in zip(*every, strict=True))
     if np.isnan(share).all():
         notes.append(f"sub-{one.name}: too few stimuli were repeated, so there is no ceiling")
-    return share, _reliabilities(one, ceiling, halves)
+    return share, _reliabilities(one, nsd, halves)
+
+
+def _of_block(
+    one: HeldOut, kind: str, responses: NDArray[Any], shown: NDArray[Any], averaged: NDArray[Any]
+) -> tuple[Floats, Floats, Floats]:
+    """Return the ceiling of R² of some units, NSD's, and the reliability of halves, (unit,)."""
+    nsd = noise_ceiling(responses, shown, averaged).share
+    # The same halves for every block.
+    rng = generator(one.seed, "evaluate", "split half", one.name)
+    halves = np.maximum(split_half(responses, shown, SPLITS, rng), 0)
+    if kind == "split_half":
+        return _stepped_down(halves, shown, averaged), nsd, halves
+    if kind == "explainable_variance":
+        return explainable_variance(responses, shown, averaged).share, nsd, halves
+    return nsd, nsd, halves
 
 
 def _stepped_down(reliability: Floats, stimuli: NDArray[Any], averaged: NDArray[Any]) -> Floats:
@@ -135,22 +150,12 @@ def _key(row: Row) -> tuple[str, str, str]:
     return str(row["metric"]), str(row["unit"]), f"{row['time']:.6f}"
 
 
-def _shown(one: HeldOut, samples: Samples) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the single samples of the stimuli that were scored."""
-    responses, stimuli = samples(one.name)
-    rows = np.isin(stimuli.astype(str), one.stimulus)
-    return responses[rows], stimuli[rows].astype(str)
-
-
-def _reliabilities(
-    one: HeldOut, ceiling: NoiseCeiling, reliability: Floats
-) -> list[dict[str, Any]]:
+def _reliabilities(one: HeldOut, share: Floats, reliability: Floats) -> list[dict[str, Any]]:
     """Return, for each region, two ceilings of r that rest on different computations.
 
     ``nsd`` is the ceiling of the scored averages; ``split_half`` that of the mean over all
     repeats.
     """
-    share = ceiling.share
     found = []
     for region in dict.fromkeys(one.region[one.region != ""]):
         units = (one.region == region) & np.isfinite(share) & np.isfinite(reliability)

@@ -21,18 +21,19 @@ from fornix.evaluation import (
 from fornix.evaluation.attention import HOW as HOW_ATTENTION
 from fornix.evaluation.attention import METRIC as ATTENTION_HIT
 from fornix.evaluation.attention import attention_rows
+from fornix.evaluation.blocks import Places, spans
 from fornix.evaluation.ceiling_choice import HOW as HOW_CEILING
 from fornix.evaluation.ceiling_choice import Samples, best_model, ceiling_of, kind_of
 from fornix.evaluation.corrections import Corrections
-from fornix.evaluation.held_out import HeldOut
+from fornix.evaluation.held_out import HeldOut, held
 from fornix.evaluation.metrics import Floats, folds_are_large, held_out_correlation
 from fornix.evaluation.partition import partition_rows
-from fornix.evaluation.regions import Ceilings, Judged, Places, judge_predictions, rows_of
+from fornix.evaluation.regions import Ceilings, Judged, judge_predictions, rows_of
 from fornix.evaluation.resampling import Resampling
 from fornix.evaluation.shared import shared_samples
 from fornix.evaluation.table import GROUP, VOLUME, Evaluated
-from fornix.evaluation.together import Together
-from fornix.evaluation.unique import JOINT, unique_rows
+from fornix.evaluation.together import together_rows
+from fornix.evaluation.unique import unique_rows
 from fornix.progress import track
 from fornix.study.scores import Evaluation, Scores
 
@@ -59,12 +60,11 @@ def evaluate(
     found = Evaluated(how=_how(scores, kind, continuous=continuous))
     wanted = continuous or kind == "subjects"
     shared = shared_samples(fits, found.notes) if wanted else None
-    together = Together(shared) if shared and continuous else None
     resampling = Resampling(scores, list(fits), seed)
     reliabilities: list[dict[str, Any]] = []
     profiles: list[list[likeness.Profile]] = []
     for subject, fit in track(list(fits.items()), "subjects"):
-        one = HeldOut(subject, fit.compute(), scores, seed)  # load() would keep all subjects'
+        one = HeldOut(subject, held(fit), scores, seed)
         share, known = ceiling_of(one, kind, samples, shared, found.notes)
         reliabilities += known
         places = _usable(one, share, found.notes)
@@ -81,12 +81,10 @@ def evaluate(
             mine = profiles[-1]
             found.rows += likeness.likeness_rows(subject, mine, scores, found.notes, seed=seed)
         found.maps[subject] = _maps(one, share, found.how)
-        if together:
-            together.add(one)
         if not folds_are_large(one.fold):
             found.notes.append(f"sub-{subject}: {_SMALL_FOLDS}")
-    if together:
-        found.rows += together.score(found.notes)
+    if shared and continuous:
+        found.rows += together_rows(shared, scores, found.notes, seed=seed)
     likeness.note_unknown_regions(profiles, scores, found.notes)
     if scores.brain_likeness and len(profiles) > 1:
         means = likeness.mean_profiles(profiles, resampling.draws)
@@ -184,8 +182,7 @@ def _rows(
         of_target = judge_predictions(
             one.name,
             target,
-            one.observed,
-            one.predicted(target),
+            one.blocks(places, target),
             one.fold,
             places=places,
             items=one.items,
@@ -205,27 +202,9 @@ def _rows(
         profiles += likeness.profiles_of(every, one.scores)
     rows = [row for of_target in judged for row in rows_of(of_target)]
     if one.spaces:
-        rows += unique_rows(
-            one.spaces,
-            one.predicted,
-            one.observed,
-            fold=one.fold,
-            stretch=one.exchangeable,
-            places=places,
-            subject=one.name,
-            scores=one.scores,
-            rng=one.rng("unique"),
-        )
+        rows += unique_rows(one, places)
     if "part" in one.fit:
-        rows += partition_rows(
-            one.fit["space"].values.astype(str).tolist(),
-            np.asarray(one.fit["part"].values, dtype=np.float64),
-            one.predicted(JOINT),
-            one.observed,
-            fold=one.fold,
-            places=places,
-            subject=one.name,
-        )
+        rows += partition_rows(one, places)
     return rows
 
 
@@ -236,9 +215,9 @@ def _light(judged: list[Judged]) -> list[Judged]:
 
 def _usable(one: HeldOut, share: Floats, notes: list[str]) -> Places:
     """Return places with the units that count: they vary, and reach the minimum ceiling."""
-    usable = np.ptp(one.observed, axis=0) > 0
+    usable = one.varies
     if np.isfinite(share).any():
-        usable &= np.nan_to_num(share, nan=-1) >= one.scores.minimum_ceiling
+        usable = usable & (np.nan_to_num(share, nan=-1) >= one.scores.minimum_ceiling)
     places = [(roi, time, units[usable[units]]) for roi, time, units in one.places()]
     empty = sorted({roi for roi, _, units in places if not len(units)})
     if empty:
@@ -254,13 +233,15 @@ def _usable(one: HeldOut, share: Floats, notes: list[str]) -> Places:
 def _maps(one: HeldOut, share: Floats, how: Mapping[str, str]) -> xr.Dataset:
     """Return r of every target and unit, and each unit's ceiling of r."""
     targets = np.array(one.targets)
-    r = np.stack(
-        [held_out_correlation(one.observed, one.predicted(target), one.fold) for target in targets]
-    )
+    r = np.empty((len(targets), one.n_units), np.float32)
+    for units in spans(one.n_units, len(one.fold)):
+        observed = one.observed(units)
+        for k, target in enumerate(one.targets):
+            r[k, units] = held_out_correlation(observed, one.predicted(target, units), one.fold)
     names = [str(name) for name, coord in one.fit.coords.items() if coord.dims == ("unit",)]
     return xr.Dataset(
         {
-            "pearson_r": (("target", "unit"), r.astype(np.float32)),
+            "pearson_r": (("target", "unit"), r),
             "ceiling": ("unit", np.sqrt(share).astype(np.float32)),
         },
         coords={"target": targets.astype(object)} | {n: one.fit.coords[n] for n in names},

@@ -1,8 +1,12 @@
-"""What a subject's encoding fit held out: predictions, responses, and what is exchangeable."""
+"""What a subject's encoding fit held out: predictions, responses, and what is exchangeable.
+
+Predictions of all targets can outgrow memory, so that they are read by units.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,14 +16,28 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from fornix.evaluation.blocks import Block, Places, cuts, spans
 from fornix.evaluation.metrics import Floats, folds_are_large
 from fornix.evaluation.permutation import circular_shifts, permutations_within
-from fornix.evaluation.regions import Items, Places
+from fornix.evaluation.regions import Items
 from fornix.seeds import generator
 from fornix.study.scores import Scores
 
 STRETCH_S = 20.0
 """Time that goes together where the signs of differences are flipped, s; the BOLD response's."""
+
+AT_ONCE = 512 << 20
+"""Bytes of a fit that is read whole: its chunks would be read again for every block."""
+
+Units = slice | NDArray[np.intp]
+"""Some of a fit's units."""
+
+
+def read_units(variable: xr.DataArray, units: Units) -> Floats:
+    """Return the values of some units, which are the last dimension, as float64."""
+    if isinstance(units, np.ndarray) and len(units) and (np.diff(units) == 1).all():
+        units = slice(int(units[0]), int(units[-1]) + 1)  # read much faster
+    return np.asarray(variable.isel(unit=units).values, dtype=np.float64)
 
 
 @dataclass
@@ -31,7 +49,7 @@ class HeldOut:
     name
         The subject.
     fit
-        ``predictions.zarr``, loaded.
+        ``predictions.zarr``; what of it is large is read by units.
     scores
         How fits are judged.
     seed
@@ -44,7 +62,6 @@ class HeldOut:
     seed: int
 
     def __post_init__(self) -> None:
-        self.observed = np.asarray(self.fit["observed"].values, dtype=np.float64)
         self.fold = self.fit["fold"].values
         self.stimulus = self.fit["stimulus"].values.astype(str)
         self.group = self.fit["group"].values.astype(str)
@@ -64,9 +81,30 @@ class HeldOut:
         found = json.loads(self.fit.attrs.get("lags", "{}"))
         return {str(name): (str(layer), float(delay)) for name, (layer, delay) in found.items()}
 
-    def predicted(self, target: str) -> Floats:
+    @property
+    def n_units(self) -> int:
+        """Number of all units."""
+        return len(self.region)
+
+    def observed(self, units: Units) -> Floats:
+        """Return the responses of some units, float64 (sample, unit)."""
+        return read_units(self.fit["observed"], units)
+
+    def predicted(self, target: str, units: Units) -> Floats:
         """Return the held-out predictions of a target, float64 (sample, unit)."""
-        return np.asarray(self.fit["predicted"].sel(target=target).values, dtype=np.float64)
+        return read_units(self.fit["predicted"].sel(target=target), units)
+
+    def blocks(self, places: Places, target: str) -> Iterator[Block]:
+        """Return a target's predictions and the responses of all units of places, in blocks."""
+        for cut in cuts(places, len(self.fold)):
+            observed = self.observed(cut.units)
+            yield Block(cut.pieces, observed, self.predicted(target, cut.units))
+
+    @cached_property
+    def varies(self) -> NDArray[np.bool_]:
+        """Whether the responses of each unit vary."""
+        blocks = spans(self.n_units, len(self.fold))
+        return np.concatenate([np.ptp(self.observed(units), axis=0) > 0 for units in blocks])
 
     def places(self) -> Places:
         """Return (region, time, its units)."""
@@ -139,3 +177,8 @@ class HeldOut:
             return self.group
         onset = self.fit["onset"].values
         return np.asarray(pd.factorize(self.stretch * 1_000_000 + onset // STRETCH_S)[0])
+
+
+def held(fit: xr.Dataset) -> xr.Dataset:
+    """Return a fit that is read already if it is small, and as it is needed if it isn't."""
+    return fit.compute() if fit.nbytes <= AT_ONCE else fit  # load() would keep all subjects'

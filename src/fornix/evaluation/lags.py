@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from fornix.evaluation.blocks import Places
 from fornix.evaluation.corrections import Corrections, Row
 from fornix.evaluation.held_out import HeldOut
 from fornix.evaluation.metrics import Floats
-from fornix.evaluation.regions import Ceilings, Judged, Places, judge_predictions
+from fornix.evaluation.regions import Ceilings, Judged, judge_predictions
 
 METRIC = "lag_r"
 
@@ -36,8 +37,7 @@ def lag_rows(one: HeldOut, share: Floats, places: Places, drawn: Floats | None) 
         judged = judge_predictions(
             one.name,
             layer,
-            one.observed,
-            one.predicted(target),
+            one.blocks(places, target),
             one.fold,
             places=places,
             items=one.items,

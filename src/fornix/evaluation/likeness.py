@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fornix.errors import did_you_mean
+from fornix.evaluation.blocks import Places
 from fornix.evaluation.brain_likeness import (
     MIN_PLACES,
     best_layers,
@@ -28,7 +29,7 @@ from fornix.evaluation.brain_likeness import (
 from fornix.evaluation.corrections import Row
 from fornix.evaluation.metrics import Floats
 from fornix.evaluation.permutation import null_interval, p_value
-from fornix.evaluation.regions import Judged, Places
+from fornix.evaluation.regions import Judged
 from fornix.evaluation.resampling import Place, place_of
 from fornix.evaluation.statistics.bootstrap import percentiles
 from fornix.evaluation.table import ALL, GROUP, score_row

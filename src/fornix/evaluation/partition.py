@@ -12,57 +12,48 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fornix.evaluation.blocks import Places, cuts
+from fornix.evaluation.held_out import HeldOut, read_units
 from fornix.evaluation.metrics import Floats, centred, correlation_factors, folds_are_large
-from fornix.evaluation.regions import Places
 from fornix.evaluation.table import score_row
+from fornix.evaluation.unique import JOINT
+
+METRICS = "product_r2", "split_r2", "split_r"
 
 
-def partition_rows(
-    spaces: list[str],
-    parts: Floats,
-    predicted: Floats,
-    observed: Floats,
-    *,
-    fold: NDArray[Any],
-    places: Places,
-    subject: str,
-) -> list[dict[str, Any]]:
+def partition_rows(one: HeldOut, places: Places) -> list[dict[str, Any]]:
     """Return rows ``product_r2``, ``split_r2`` and ``split_r`` for each space and region.
 
     Parameters
     ----------
-    spaces
-        Their names.
-    parts
-        What each adds to the predictions, (space, sample, unit).
-    predicted, observed
-        (sample, unit).
-    fold
-        Fold of each sample.
+    one
+        A subject's fit, with what each space adds to the predictions (``part``).
     places
-        Regions and times, with their units.
-    subject
-        Label.
+        Regions and times, with the units that count.
     """
-    shared, own = r2_split(observed, predicted, parts)
-    measures = {
-        "product_r2": shared,
-        "split_r2": own,
-        "split_r": r_split(observed, predicted, parts, fold),
-    }
+    spaces = [str(name) for name in one.fit["space"].values]
+    sums = {metric: np.zeros((len(spaces), len(places))) for metric in METRICS}
+    for cut in cuts(places, len(one.fold) * len(spaces)):
+        observed, predicted = one.observed(cut.units), one.predicted(JOINT, cut.units)
+        parts = read_units(one.fit["part"], cut.units)
+        shared, own = r2_split(observed, predicted, parts)
+        shares = shared, own, r_split(observed, predicted, parts, one.fold)
+        for metric, values in zip(METRICS, shares, strict=True):
+            for place, columns in cut.pieces:
+                sums[metric][:, place] += values[:, columns].sum(1)
     return [
         score_row(
-            subject=subject,
+            subject=one.name,
             target=space,
             unit=region,
             time=time,
             metric=metric,
-            value=float(values[index, units].mean()),
-            n=len(observed),
+            value=float(sums[metric][index, place] / len(units)),
+            n=len(one.fold),
         )
         for index, space in enumerate(spaces)
-        for metric, values in measures.items()
-        for region, time, units in places
+        for metric in METRICS
+        for place, (region, time, units) in enumerate(places)
         if len(units)
     ]
 

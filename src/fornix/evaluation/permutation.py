@@ -178,10 +178,10 @@ def permuted_labels(
     return np.asarray(of_group[order][:, codes])
 
 
-def null_of_mean(observed: Floats, predicted: Floats, permutations: NDArray[np.intp]) -> Floats:
-    """Return the null of a region's mean product of observed and permuted predictions.
+def null_of_sum(observed: Floats, predicted: Floats, permutations: NDArray[np.intp]) -> Floats:
+    """Return the null of the summed product of observed and permuted predictions.
 
-    Units of a region share the permutation, so that their correlation is kept. The mean over
+    Units of a region share the permutation, so that their correlation is kept. The sum over
     units of ``sum_i observed[i] * predicted[pi(i)]`` needs the items' Gram matrix only once,
     whatever the number of permutations.
 
@@ -196,12 +196,19 @@ def null_of_mean(observed: Floats, predicted: Floats, permutations: NDArray[np.i
     -------
     float64 (permutation,).
     """
-    gram = observed @ predicted.T / observed.shape[1]
-    items = np.arange(len(gram))
-    step = max(1, CHUNK_BYTES // (16 * len(items)))
-    starts = range(0, len(permutations), step)
-    sums = [gram[items, permutations[at : at + step]].sum(1) for at in starts]
-    return np.concatenate(sums) if sums else np.empty(0)
+    null = np.zeros(len(permutations))
+    if not len(null):
+        return null
+    n = len(observed)
+    at_once = max(1, CHUNK_BYTES // (8 * n))  # rows of the Gram matrix
+    drawn_at_once = max(1, CHUNK_BYTES // (16 * min(n, at_once)))
+    for first in range(0, n, at_once):
+        gram = observed[first : first + at_once] @ predicted.T
+        rows = np.arange(len(gram))
+        for at in range(0, len(null), drawn_at_once):
+            drawn = permutations[at : at + drawn_at_once, first : first + at_once]
+            null[at : at + drawn_at_once] += gram[rows, drawn].sum(1)
+    return null
 
 
 def null_correlations(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fornix.evaluation.blocks import Block, Places, counts
 from fornix.evaluation.metrics import (
     Floats,
     centred,
@@ -16,7 +18,7 @@ from fornix.evaluation.metrics import (
     r2_columns,
     sums_by,
 )
-from fornix.evaluation.permutation import null_interval, null_of_mean, p_value, widened
+from fornix.evaluation.permutation import null_interval, null_of_sum, p_value, widened
 from fornix.evaluation.statistics.bootstrap import (
     influence_of_factors,
     jackknife_interval,
@@ -27,8 +29,8 @@ from fornix.evaluation.statistics.bootstrap import (
 from fornix.evaluation.table import score_row
 from fornix.study.scores import Scores
 
-Places = list[tuple[str, float, NDArray[np.intp]]]
-"""(region, time, its units)."""
+Factors = tuple[Floats, Floats]
+"""Two (sample, unit), whose products column by column are scores."""
 
 
 @dataclass(frozen=True)
@@ -106,11 +108,44 @@ class Judged:
         return replace(self, null=self.null[:0], draws=self.draws[:0])
 
 
+class _Sums:
+    """A metric's sums over the units of each place, from which its means come."""
+
+    def __init__(self, places: Places, items: Items) -> None:
+        n = len(places)
+        self.units, self.items = counts(places), items
+        self.value = np.zeros(n)
+        self.product = np.zeros(n)
+        self.null = np.zeros((len(items.permutations), n))
+        self.influence = np.zeros((len(items.codes), n))
+
+    def add(
+        self, pieces: list[tuple[int, slice]], of_units: Floats, influence: Floats, factors: Factors
+    ) -> None:
+        """Add a block: scores (unit,), influences (sample, unit), and factors of the null."""
+        left, right = factors
+        by_item = sums_by(self.items.codes, left)
+        of_item = right[self.items.first]
+        for place, columns in pieces:
+            self.value[place] += of_units[columns].sum()
+            self.product[place] += (left[:, columns] * right[:, columns]).sum()
+            permutations = self.items.permutations
+            self.null[:, place] += null_of_sum(
+                by_item[:, columns], of_item[:, columns], permutations
+            )
+            self.influence[:, place] += influence[:, columns].sum(1)
+
+    def means(self) -> tuple[Floats, Floats, Floats, Floats]:
+        """Return value, product (place,), null (permutation, place), influence (item, place)."""
+        n = np.where(self.units > 0, self.units, np.nan)
+        influence = sums_by(self.items.resampled, self.influence) / np.maximum(self.units, 1)
+        return self.value / n, self.product / n, self.null / n, influence
+
+
 def judge_predictions(
     subject: str,
     target: str,
-    observed: Floats,
-    predicted: Floats,
+    blocks: Iterable[Block],
     fold: NDArray[Any],
     *,
     places: Places,
@@ -125,8 +160,8 @@ def judge_predictions(
     ----------
     subject, target
         Whose predictions, from what.
-    observed, predicted
-        (sample, unit).
+    blocks
+        Observed and predicted, of all units of the places.
     fold
         Fold of each sample.
     places
@@ -136,41 +171,23 @@ def judge_predictions(
     drawn
         How often each item is drawn, (draw, item); None: intervals by the jackknife.
     """
-    products = correlation_factors(observed, predicted, fold)
-    values = {
-        "pearson_r": correlation_of_factors(*products),
-        "r2": r2_columns(observed, predicted),
-    }
-    influences = {
-        "pearson_r": influence_of_factors(*products, fold),
-        "r2": r2_influence(observed, predicted),
-    }
-    spread = (centred(observed) ** 2).sum(0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # Pairs of columns whose products give the null of each metric, up to a constant.
-        factors = {
-            "pearson_r": products,
-            "r2": (2 * centred(observed, fold) / spread, centred(predicted, fold)),
-        }
+    sums = {metric: _Sums(places, items) for metric in ("pearson_r", "r2")}
+    for block in blocks:
+        for metric, one in _scored(block, fold).items():
+            sums[metric].add(block.pieces, *one)
     found = []
-    for metric, of_units in values.items():
-        value = np.array([_mean(of_units[units]) for _, _, units in places])
-        nulls = np.full((len(items.permutations), len(places)), np.nan)
-        for k, (_, _, units) in enumerate(places):
-            left, right = (factor[:, units] for factor in factors[metric])
-            null = widened(permuted(left, right, items))
-            if metric == "r2" and len(null):
-                null = null + value[k] - float((left * right).sum() / len(units))
-            if len(null):
-                nulls[:, k] = null
-        influence = _of_places(influences[metric], places, items)
+    for metric, summed in sums.items():
+        value, product, null, influence = summed.means()
+        null = widened(null)
+        if metric == "r2":
+            null = null + (value - product)
         draws = np.empty((0, len(places)))
         if drawn is None:
             between = jackknife_interval(value, influence, scores.confidence)
         else:
             draws = resampled(value, influence, drawn)
             between = percentiles(draws, scores.confidence)
-        p, interval = p_value(nulls, value), null_interval(nulls, scores.confidence)
+        p, interval = p_value(null, value), null_interval(null, scores.confidence)
         rows = [
             score_row(
                 subject=subject,
@@ -181,45 +198,33 @@ def judge_predictions(
                 value=float(value[k]),
                 ceiling=ceilings.of(metric, units),
                 p=float(p[k]),
-                n=len(observed),
+                n=len(fold),
                 interval=(float(interval[0][k]), float(interval[1][k])),
                 between=(float(between[0][k]), float(between[1][k])),
             )
             for k, (region, time, units) in enumerate(places)
         ]
-        found.append(Judged(target, metric, places, rows, value, nulls, draws))
+        found.append(Judged(target, metric, places, rows, value, null, draws))
     return found
+
+
+def _scored(block: Block, fold: NDArray[Any]) -> dict[str, tuple[Floats, Floats, Factors]]:
+    """Return metric -> scores (unit,), influences (sample, unit), and factors of the null.
+
+    Factors are pairs of columns whose products give the null of the metric, up to a constant.
+    """
+    observed, predicted = block.observed, block.predicted
+    products = correlation_factors(observed, predicted, fold)
+    spread = (centred(observed) ** 2).sum(0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        halves = 2 * centred(observed, fold) / spread, centred(predicted, fold)
+    r, r_influence = correlation_of_factors(*products), influence_of_factors(*products, fold)
+    return {
+        "pearson_r": (r, r_influence, products),
+        "r2": (r2_columns(observed, predicted), r2_influence(observed, predicted), halves),
+    }
 
 
 def rows_of(judged: list[Judged]) -> list[dict[str, Any]]:
     """Return the rows of several metrics, place by place."""
     return [row for rows in zip(*(one.rows for one in judged), strict=True) for row in rows]
-
-
-def _mean(values: Floats) -> float:
-    return float(values.mean()) if len(values) else float("nan")
-
-
-def _of_places(influence: Floats, places: Places, items: Items) -> Floats:
-    """Return the mean over each place's units, summed over the samples of an item."""
-    means = np.zeros((len(influence), len(places)))
-    for k, (_, _, units) in enumerate(places):
-        if len(units):
-            means[:, k] = influence[:, units].mean(1)
-    return sums_by(items.resampled, means)
-
-
-def permuted(left: Floats, right: Floats, items: Items) -> Floats:
-    """Return the null of the mean over units of ``sum(left * right)``; empty without units.
-
-    Parameters
-    ----------
-    left, right
-        (sample, unit); the samples of an item have the same ``right``.
-    items
-        What is permuted.
-    """
-    if not left.shape[1] or not len(items.permutations):
-        return np.empty(0)
-    summed = sums_by(items.codes, left)
-    return null_of_mean(summed, right[items.first], items.permutations)

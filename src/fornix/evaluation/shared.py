@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from fornix.evaluation.blocks import Block, Places, cuts, spans
 from fornix.evaluation.ceilings import intersubject, others_mean
+from fornix.evaluation.held_out import Units, read_units
 from fornix.evaluation.metrics import Floats, centred, unit_columns
-from fornix.evaluation.permutation import circular_shifts, null_interval, p_value
-from fornix.evaluation.regions import Items, Places, permuted
+from fornix.evaluation.permutation import circular_shifts, null_interval, null_of_sum, p_value
 from fornix.evaluation.table import score_row
 from fornix.seeds import generator
 from fornix.study.scores import Scores
@@ -33,16 +35,52 @@ class Shared:
     ----------
     rows
         Subject -> its rows of the shared samples, in the same order for all.
-    observed
-        Their responses, float64 (subject, sample, unit).
+    fits
+        Subject -> ``predictions.zarr``, read by units.
     """
 
     rows: dict[str, NDArray[np.intp]]
-    observed: Floats
+    fits: Mapping[str, xr.Dataset]
 
+    @property
+    def n_samples(self) -> int:
+        """Number of shared samples."""
+        return len(next(iter(self.rows.values())))
+
+    @property
+    def n_units(self) -> int:
+        """Number of units."""
+        return int(next(iter(self.fits.values())).sizes["unit"])
+
+    def observed(self, units: Units) -> Floats:
+        """Return the responses of some units, float64 (subject, sample, unit)."""
+        each = self.rows.items()
+        return np.stack([read_units(self.fits[name]["observed"], units)[at] for name, at in each])
+
+    def predicted(self, target: str, units: Units) -> Floats:
+        """Return the mean of the subjects' predictions, float64 (sample, unit)."""
+        total: Any = 0.0
+        for name, rows in self.rows.items():
+            total = total + read_units(self.fits[name]["predicted"].sel(target=target), units)[rows]
+        return np.asarray(total / len(self.rows))
+
+    def blocks(self, places: Places, target: str) -> Iterator[Block]:
+        """Return the means over subjects of predictions and responses, in blocks of units."""
+        for cut in cuts(places, self.n_values):
+            observed = self.observed(cut.units).mean(0)
+            yield Block(cut.pieces, observed, self.predicted(target, cut.units))
+
+    @property
+    def n_values(self) -> int:
+        """Values of a unit that are held at once."""
+        return len(self.rows) * self.n_samples
+
+    @cached_property
     def ceilings(self) -> dict[str, Floats]:
-        """Return subject -> how well the others predict it, r (unit,)."""
-        return dict(zip(self.rows, intersubject(self.observed), strict=True))
+        """Subject -> how well the others predict it, r (unit,)."""
+        blocks = spans(self.n_units, self.n_values)
+        r = np.concatenate([intersubject(self.observed(units)) for units in blocks], axis=1)
+        return dict(zip(self.rows, r, strict=True))
 
 
 def shared_samples(fits: Mapping[str, xr.Dataset], notes: list[str]) -> Shared | None:
@@ -69,8 +107,7 @@ def shared_samples(fits: Mapping[str, xr.Dataset], notes: list[str]) -> Shared |
     order = [key for key in keys[names[0]] if key in common]
     places = {name: {key: at for at, key in enumerate(mine)} for name, mine in keys.items()}
     rows = {name: np.array([place[key] for key in order]) for name, place in places.items()}
-    observed = [fits[name]["observed"].values[rows[name]] for name in names]
-    return Shared(rows, np.stack(observed).astype(np.float64))
+    return Shared(rows, fits)
 
 
 def intersubject_rows(
@@ -91,19 +128,27 @@ def intersubject_rows(
     seed
         The study's seed.
     """
+    turned = {
+        subject: circular_shifts(
+            stretch, scores.permutations, generator(seed, "evaluate", "intersubject", subject)
+        )
+        for subject in shared.rows
+    }
+    nulls = {name: np.zeros((len(orders), len(places))) for name, orders in turned.items()}
+    for cut in cuts(places, shared.n_values):
+        observed = shared.observed(cut.units)
+        for subject, mine, rest in zip(nulls, observed, others_mean(observed), strict=True):
+            left, right = unit_columns(centred(mine)), unit_columns(centred(rest))
+            for place, columns in cut.pieces:
+                nulls[subject][:, place] += null_of_sum(
+                    left[:, columns], right[:, columns], turned[subject]
+                )
     rows = []
-    items_of = np.arange(shared.observed.shape[1])
-    rest = others_mean(shared.observed)
-    for k, (subject, r) in enumerate(shared.ceilings().items()):
-        rng = generator(seed, "evaluate", "intersubject", subject)
-        orders = circular_shifts(stretch, scores.permutations, rng)
-        items = Items(items_of, items_of, orders, items_of)
-        mine, others = (unit_columns(centred(one[k])) for one in (shared.observed, rest))
-        for region, time, units in places:
+    for subject, r in shared.ceilings.items():
+        for (region, time, units), summed in zip(places, nulls[subject].T, strict=True):
             if not len(units):
                 continue
-            value = float(r[units].mean())
-            null = permuted(mine[:, units], others[:, units], items)
+            value, null = float(r[units].mean()), summed / len(units)
             low, high = null_interval(null, scores.confidence)
             rows.append(
                 score_row(
@@ -114,7 +159,7 @@ def intersubject_rows(
                     metric="isc",
                     value=value,
                     p=float(p_value(null, value)),
-                    n=len(items_of),
+                    n=shared.n_samples,
                     interval=(float(low), float(high)),
                 )
             )

@@ -12,13 +12,13 @@ from fnmatch import fnmatch
 
 import numpy as np
 
+from fornix.evaluation.blocks import Places, counts
 from fornix.evaluation.corrections import Corrections, Row
 from fornix.evaluation.held_out import HeldOut
-from fornix.evaluation.metrics import correlation_factors
+from fornix.evaluation.metrics import Floats, correlation_factors
 from fornix.evaluation.permutation import null_interval, p_value, widened
-from fornix.evaluation.regions import Places
 from fornix.evaluation.statistics.bootstrap import (
-    correlation_influence,
+    influence_of_factors,
     jackknife_interval,
     summed_by_item,
 )
@@ -68,20 +68,13 @@ def comparison_rows(one: HeldOut, places: Places, notes: list[str]) -> list[Row]
     groups = one.exchangeable
     n = one.scores.permutations
     signs = one.rng("compare").integers(0, 2, size=(n, len(np.unique(groups)))) * 2.0 - 1.0
+    parts = {name: _parts(one, used, name) for name in dict.fromkeys(sum(pairs, ()))}
     corrections = Corrections(one.scores.correction, n)
     rows = []
     for first, second in pairs:
-        parts, influences = [], []
-        for target in (first, second):
-            predicted = one.predicted(target)
-            left, right = correlation_factors(one.observed, predicted, one.fold)
-            influence = correlation_influence(one.observed, predicted, one.fold)
-            parts.append(_of_places(left * right, used))
-            influences.append(_of_places(influence, used))
-        added = summed_by_item(parts[0] - parts[1], groups)
+        added, influence = (a - b for a, b in zip(parts[first], parts[second], strict=True))
         value = added.sum(0)
         null = widened(signs @ added)
-        influence = summed_by_item(influences[0] - influences[1], one.drawn_together[0])
         between = jackknife_interval(value, influence, one.scores.confidence)
         interval = null_interval(null, one.scores.confidence)
         p = p_value(null, value)
@@ -94,7 +87,7 @@ def comparison_rows(one: HeldOut, places: Places, notes: list[str]) -> list[Row]
                 metric=METRIC,
                 value=float(value[k]),
                 p=float(p[k]),
-                n=len(one.observed),
+                n=len(one.fold),
                 interval=(float(interval[0][k]), float(interval[1][k])),
                 between=(float(between[0][k]), float(between[1][k])),
             )
@@ -106,5 +99,24 @@ def comparison_rows(one: HeldOut, places: Places, notes: list[str]) -> list[Row]
     return rows
 
 
-def _of_places(values: np.ndarray, places: Places) -> np.ndarray:
-    return np.stack([values[:, units].mean(1) for _, _, units in places], axis=1)
+def _parts(one: HeldOut, places: Places, target: str) -> tuple[Floats, Floats]:
+    """Return what goes into a target's mean r of each place.
+
+    Returns
+    -------
+    added
+        Of what is exchangeable together, float64 (group, place).
+    influence
+        Of what is drawn together, float64 (item, place).
+    """
+    shape = len(one.fold), len(places)
+    added, influence = np.zeros(shape), np.zeros(shape)
+    for block in one.blocks(places, target):
+        left, right = correlation_factors(block.observed, block.predicted, one.fold)
+        products, moved = left * right, influence_of_factors(left, right, one.fold)
+        for place, columns in block.pieces:
+            added[:, place] += products[:, columns].sum(1)
+            influence[:, place] += moved[:, columns].sum(1)
+    n = counts(places)
+    together = one.drawn_together[0]
+    return summed_by_item(added / n, one.exchangeable), summed_by_item(influence / n, together)

@@ -6,78 +6,74 @@ contain has a unique contribution of 0, or a little less, for what its noise cos
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fornix.evaluation.blocks import Places, counts, cuts
+from fornix.evaluation.held_out import HeldOut
 from fornix.evaluation.metrics import Floats, centred, correlation_factors
 from fornix.evaluation.permutation import null_interval, p_value, sign_flips
-from fornix.evaluation.regions import Places
 from fornix.evaluation.table import score_row
-from fornix.study.scores import Scores
 
 JOINT = "joint"
+METRICS = "unique_r2", "unique_r"
 
 
-def unique_rows(
-    spaces: list[str],
-    predicted: Callable[[str], Floats],
-    observed: Floats,
-    *,
-    fold: NDArray[Any],
-    stretch: NDArray[Any],
-    places: Places,
-    subject: str,
-    scores: Scores,
-    rng: np.random.Generator,
-) -> list[dict[str, Any]]:
+def unique_rows(one: HeldOut, places: Places) -> list[dict[str, Any]]:
     """Return rows ``unique_r2`` and ``unique_r`` for each space and region.
+
+    Samples that are exchangeable change the signs of their contributions together for the null.
 
     Parameters
     ----------
-    spaces
-        Names of the spaces.
-    predicted
-        Target -> held-out predictions (sample, unit).
-    observed
-        (sample, unit).
-    fold
-        Fold of each sample.
-    stretch
-        Exchangeability unit of each sample: its contribution may change its sign.
+    one
+        A subject's fit, of all spaces together and without each of them.
     places
-        Regions and times, with their units.
-    subject, scores, rng
-        Label, how fits are judged, and randomness of the null.
+        Regions and times, with the units that count.
     """
-    whole = _contributions(observed, predicted(JOINT), fold)
+    rng, scores = one.rng("unique"), one.scores
     rows = []
-    for space in spaces:
-        part = _contributions(observed, predicted(f"{JOINT}-{space}"), fold)
-        for metric, all_units in ((name, whole[name] - part[name]) for name in whole):
-            for region, time, units in places:
-                if not len(units):
-                    continue
-                added = all_units[:, units].mean(1)
-                value = float(added.sum())
-                null = sign_flips(added, stretch, scores.permutations, rng)
-                low, high = null_interval(null, scores.confidence)
-                rows.append(
-                    score_row(
-                        subject=subject,
-                        target=space,
-                        unit=region,
-                        time=time,
-                        metric=metric,
-                        value=value,
-                        p=float(p_value(null, value)),
-                        n=len(observed),
-                        interval=(float(low), float(high)),
-                    )
+    for (space, metric), added in _added(one, places).items():
+        for (region, time, units), column in zip(places, added.T, strict=True):
+            if not len(units):
+                continue
+            value = float(column.sum())
+            null = sign_flips(column, one.exchangeable, scores.permutations, rng)
+            low, high = null_interval(null, scores.confidence)
+            rows.append(
+                score_row(
+                    subject=one.name,
+                    target=space,
+                    unit=region,
+                    time=time,
+                    metric=metric,
+                    value=value,
+                    p=float(p_value(null, value)),
+                    n=len(one.fold),
+                    interval=(float(low), float(high)),
                 )
+            )
     return rows
+
+
+def _added(one: HeldOut, places: Places) -> dict[tuple[str, str], Floats]:
+    """Return (space, metric) -> what each sample adds by the space, (sample, place)."""
+    shape = len(one.fold), len(places)
+    found = {(space, metric): np.zeros(shape) for space in one.spaces for metric in METRICS}
+    for cut in cuts(places, len(one.fold)):
+        observed = one.observed(cut.units)
+        whole = _contributions(observed, one.predicted(JOINT, cut.units), one.fold)
+        for space in one.spaces:
+            without = one.predicted(f"{JOINT}-{space}", cut.units)
+            part = _contributions(observed, without, one.fold)
+            for metric in METRICS:
+                added = whole[metric] - part[metric]
+                for place, columns in cut.pieces:
+                    found[space, metric][:, place] += added[:, columns].sum(1)
+    n = np.maximum(counts(places), 1)
+    return {key: sums / n for key, sums in found.items()}
 
 
 def _contributions(observed: Floats, predicted: Floats, fold: NDArray[Any]) -> dict[str, Floats]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from fornix.evaluation.blocks import Places
 from fornix.evaluation.corrections import Corrections, Row
 from fornix.evaluation.held_out import HeldOut
 from fornix.evaluation.metrics import Floats
-from fornix.evaluation.regions import Ceilings, Places, judge_predictions
+from fornix.evaluation.regions import Ceilings, judge_predictions
 
 METRIC = "window_r"
 
@@ -50,8 +51,7 @@ def window_rows(
         judged = judge_predictions(
             one.name,
             target,
-            one.observed,
-            one.predicted(target),
+            one.blocks(spans, target),
             one.fold,
             places=spans,
             items=one.items,

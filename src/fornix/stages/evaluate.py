@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,14 +81,11 @@ def run(
     if adopt(target, recipe):
         return
 
-    def samples(name: str) -> tuple[NDArray[Any], NDArray[Any]]:
-        dataset = plain_text(responses[name].dataset("responses")).load()
-        return stack_units(dataset)[0], sample_table(dataset)["stimulus"].to_numpy()
-
     module = importlib.import_module(f"fornix.evaluation.{task}")
     datasets = {name: plain_text(one.dataset(own[name])) for name, one in fits.items()}
     fit_name = target.path.name.rpartition("-")[0] or target.path.name
     with create(target, recipe) as draft, threadpool_limits(resources.threads):
+        samples = partial(_samples, responses)
         found = module.evaluate(section, datasets, samples, seed=seed)
         together = over_subjects.group_rows(
             found.rows, section.scores, found.notes, seed=seed, draws=found.draws
@@ -118,6 +116,17 @@ def run(
         details |= {"permutations": section.scores.permutations, "subjects": list(fits)}
         draft.write_json("details.json", details)
         draft.note(n_rows=len(scores), notes=found.notes)
+
+
+def _samples(responses: Mapping[str, Artifact], name: str) -> tuple[Any, NDArray[Any]]:
+    """Return a subject's single samples, (sample, unit), and the stimulus of each.
+
+    Epochs are stored by samples, and read at once; the rest by units, and read as it is sliced.
+    """
+    dataset = plain_text(responses[name].dataset("responses"))
+    values = dataset["responses"]
+    matrix = values if values.dims == ("sample", "unit") else stack_units(dataset)[0]
+    return matrix, sample_table(dataset)["stimulus"].to_numpy()
 
 
 def _continuous(fits: Mapping[str, Artifact]) -> bool:

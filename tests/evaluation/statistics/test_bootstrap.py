@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fornix.evaluation.metrics import held_out_correlation, pearson_columns, r2_columns
+from fornix.evaluation.metrics import (
+    correlation_factors,
+    held_out_correlation,
+    pearson_columns,
+    r2_columns,
+)
 from fornix.evaluation.statistics import bootstrap
 
 
@@ -16,11 +21,16 @@ def data(rng, n=80, units=5, r=0.5):
     return observed, signal + 0.3 * rng.standard_normal((n, units))
 
 
+def influence_of_r(observed, predicted, fold):
+    factors = correlation_factors(observed, predicted, fold)
+    return bootstrap.influence_of_factors(*factors, fold)
+
+
 def test_influences_are_what_one_more_of_a_sample_changes():
     rng = np.random.default_rng(0)
     observed, predicted = data(rng, n=60)
     fold = np.arange(60) % 3
-    found = bootstrap.correlation_influence(observed, predicted, fold)
+    found = influence_of_r(observed, predicted, fold)
     assert np.allclose([found[fold == f].sum(0) for f in range(3)], 0, atol=1e-12)
     step = 1e-5
 
@@ -41,11 +51,11 @@ def test_influences_are_what_one_more_of_a_sample_changes():
 def test_influence_of_small_folds_and_of_r2_sum_to_zero():
     rng = np.random.default_rng(1)
     observed, predicted = data(rng)
-    alone = bootstrap.correlation_influence(observed, predicted, np.arange(80))
+    alone = influence_of_r(observed, predicted, np.arange(80))
     assert np.allclose(alone.sum(0), 0, atol=1e-10)
     assert np.allclose(bootstrap.r2_influence(observed, predicted).sum(0), 0, atol=1e-12)
     observed[:, 0] = 3
-    assert np.isfinite(bootstrap.correlation_influence(observed, predicted, np.zeros(80))).all()
+    assert np.isfinite(influence_of_r(observed, predicted, np.zeros(80))).all()
 
 
 @pytest.mark.parametrize("metric", ["r", "r2"])
@@ -56,7 +66,7 @@ def test_draws_are_those_of_a_bootstrap_that_computes_every_score_anew(metric):
     drawn = bootstrap.multiplicities(150, 400, rng)
     if metric == "r":
         score = pearson_columns
-        influence = bootstrap.correlation_influence(observed, predicted, fold)
+        influence = influence_of_r(observed, predicted, fold)
     else:
         score = r2_columns
         influence = bootstrap.r2_influence(observed, predicted)
@@ -86,7 +96,7 @@ def test_intervals_over_stimuli_cover_the_planted_correlation(by):
             rng.standard_normal((n, units)) + rng.standard_normal((n, 1))
         )
         value = held_out_correlation(observed, model, fold).mean()
-        influence = bootstrap.correlation_influence(observed, model, fold).mean(1, keepdims=True)
+        influence = influence_of_r(observed, model, fold).mean(1, keepdims=True)
         if by == "jackknife":
             low, high = bootstrap.jackknife_interval(np.array([value]), influence, 0.95)
         else:

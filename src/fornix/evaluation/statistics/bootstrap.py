@@ -14,42 +14,38 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from fornix.evaluation.metrics import Floats, centred, correlation_factors, sums_by
+from fornix.evaluation.metrics import Floats, centred, folds_are_large, sums_by
 from fornix.seeds import generator
 
 
-def correlation_influence(
-    observed: NDArray[Any], predicted: NDArray[Any], fold: NDArray[Any]
-) -> Floats:
+def influence_of_factors(a: Floats, b: Floats, fold: NDArray[Any]) -> Floats:
     """Return what each sample adds to the held-out correlation when it counts once more.
 
     With a and b of length 1 within a fold, ``a_i b_i - r/2 (a_i² + b_i²)``, weighted as folds
     are; the sum over the samples of a fold is 0.
 
+    Parameters
+    ----------
+    a, b
+        Of :func:`~fornix.evaluation.metrics.correlation_factors`, (sample, unit).
+    fold
+        Fold of each sample.
+
     Returns
     -------
     float64 (sample, unit).
     """
-    return influence_of_factors(*correlation_factors(observed, predicted, fold), fold)
-
-
-def influence_of_factors(a: Floats, b: Floats, fold: NDArray[Any]) -> Floats:
-    """Return :func:`correlation_influence` from the factors of the correlation."""
     products = a * b
     # b carries the weight of its fold: |a| = 1 and |b| = weight there.
-    whole = np.zeros(len(a), dtype=np.intp)
-    codes = whole if _is_one(a) else np.unique(fold, return_inverse=True)[1]
+    codes = np.zeros(len(a), dtype=np.intp)
+    if folds_are_large(fold):
+        codes = np.unique(fold, return_inverse=True)[1]
     for code in range(int(codes.max()) + 1):
         rows = codes == code
         r, weight = products[rows].sum(0), np.sqrt((b[rows] ** 2).sum(0))
         scaled = b[rows] / np.where(weight > 0, weight, 1)
         products[rows] -= r / 2 * (a[rows] ** 2 + scaled**2)
     return products
-
-
-def _is_one(a: Floats) -> bool:
-    """Return whether columns have length 1 over all samples: folds were concatenated."""
-    return bool(((a**2).sum(0) < 1 + 1e-9).all())
 
 
 def r2_influence(observed: NDArray[Any], predicted: NDArray[Any]) -> Floats:
