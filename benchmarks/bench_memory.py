@@ -1,8 +1,9 @@
-"""A fit that outgrows the memory: peak memory and time in one piece, and in blocks of units.
+"""What outgrows the memory: peak memory and time in one piece, and in blocks of units.
 
-500 samples, 40,000 units, 4 layers of 200 features; each fit in a process of its own, whose peak
-is that of the job (ru_maxrss: everything it ever held at once, imports included). Both end in
-the same bytes.
+500 samples, 40,000 units, 4 layers of 200 features; each fit and evaluation in a process of its
+own, whose peak is that of the job (ru_maxrss: everything it ever held at once, imports included).
+Both fits end in the same bytes. Evaluations always go by blocks; "in one piece" is all units as
+one block, whose sums differ in their last bits.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +22,17 @@ import numpy as np
 import xarray as xr
 from measure import say
 
-from fornix.stages import fit
+from fornix.evaluation import blocks, held_out
+from fornix.stages import evaluate, fit
 from fornix.store.artifact import Recipe, Target, create, open_artifact
 from fornix.study.compute import Compute
 from fornix.study.fits.ridge import RidgeFit
+from fornix.study.scores import Evaluation, Scores
 
 N, UNITS, LAYERS, WIDTH = 500, 40_000, 4, 200
 AMPLE, LITTLE = 16_000, 1_000
 """Memory of the job in one piece and in blocks, MB."""
+SECTION = RidgeFit(kind="ridge", responses="r", features=["f"])
 
 
 def main() -> None:
@@ -35,34 +40,57 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make(folder)
-        whole, blocks = (measured(folder, memory) for memory in (AMPLE, LITTLE))
-    print(f"in one piece {whole}; in blocks {blocks}")
-    say("memory_whole_peak", whole["peak_mb"], "MB", AMPLE)
-    say("memory_blocks_peak", blocks["peak_mb"], "MB", LITTLE)
-    say("memory_blocks_of_whole", blocks["peak_mb"] / whole["peak_mb"], "share", 1)
-    say("memory_blocks_time", blocks["s"] / whole["s"], "x", 2.0)
-    say("memory_same_bytes", whole["digest"] == blocks["digest"], "share", 1, at_least=True)
+        fits = [measured(folder, "fitted", memory) for memory in (AMPLE, LITTLE)]
+        scores = [measured(folder, "judged", memory) for memory in (AMPLE, LITTLE)]
+    compared("", *fits)
+    say("memory_same_bytes", fits[0]["digest"] == fits[1]["digest"], "share", 1, at_least=True)
+    compared("evaluation_", *scores)
 
 
-def measured(folder: Path, memory_mb: int) -> dict[str, Any]:
-    """Return seconds, peak memory and digest of a fit in a process of its own."""
-    call = [sys.executable, __file__, str(folder), str(memory_mb)]
+def compared(what: str, whole: dict[str, Any], cut: dict[str, Any]) -> None:
+    """Print what a job took in one piece and in blocks."""
+    print(f"in one piece {whole}; in blocks {cut}")
+    say(f"memory_{what}whole_peak", whole["peak_mb"], "MB", AMPLE)
+    say(f"memory_{what}blocks_peak", cut["peak_mb"], "MB", LITTLE)
+    say(f"memory_{what}blocks_of_whole", cut["peak_mb"] / whole["peak_mb"], "share", 1)
+    say(f"memory_{what}blocks_time", cut["s"] / whole["s"], "x", 2.0)
+
+
+def measured(folder: Path, what: str, memory_mb: int) -> dict[str, Any]:
+    """Return seconds, peak memory and digest of a job in a process of its own."""
+    call = [sys.executable, __file__, str(folder), what, str(memory_mb)]
     done = subprocess.run(call, capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
-def fitted(folder: Path, memory_mb: int) -> dict[str, Any]:
-    """Fit, and return what it took."""
-    section = RidgeFit(kind="ridge", responses="r", features=["f"])
+def fitted(folder: Path, memory_mb: int) -> Path:
+    """Fit, and return where the artifact is."""
     inputs = {"responses": folder / "responses", "features/f": folder / "features"}
     target = Target(folder / f"fit-{memory_mb}")
-    start = time.perf_counter()
     resources = Compute(device="cpu", memory_mb=memory_mb)
-    fit.run(section, inputs, target, resources, subject="01")
+    fit.run(SECTION, inputs, target, resources, subject="01")
+    return target.path
+
+
+def judged(folder: Path, memory_mb: int) -> Path:
+    """Evaluate the fit, and return where the artifact is."""
+    if memory_mb == AMPLE:
+        held_out.AT_ONCE = blocks.ARRAY_BYTES = 1 << 40
+        blocks.MOST = UNITS
+    section = Evaluation(fit=SECTION, scores=Scores(ceiling=False, permutations=500))
+    target = Target(folder / f"scores-{memory_mb}")
+    evaluate.run(section, {"fit/01": folder / f"fit-{AMPLE}"}, target, Compute(device="cpu"))
+    return target.path
+
+
+def took(job: Callable[[Path, int], Path], folder: Path, memory_mb: int) -> dict[str, Any]:
+    """Run a job; return seconds, peak memory and digest of what it made."""
+    start = time.perf_counter()
+    path = job(folder, memory_mb)
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-    return {"s": seconds, "peak_mb": peak, "digest": open_artifact(target.path).digest}
+    return {"s": seconds, "peak_mb": peak, "digest": open_artifact(path).digest}
 
 
 def make(folder: Path) -> None:
@@ -77,7 +105,8 @@ def make(folder: Path) -> None:
     }
     coords |= {"onset": ("sample", np.arange(N) * 3.0), "trial": ("sample", np.arange(N))}
     coords["unit"] = np.arange(UNITS).astype(str).astype(object)
-    coords["roi"] = ("unit", np.full(UNITS, "brain", dtype=object))
+    # Regions lie in stretches of the units, as those of a volume do.
+    coords["roi"] = ("unit", np.asarray([f"region{i // 50 % 5}" for i in range(UNITS)], object))
     values = rng.standard_normal((N, UNITS), dtype=np.float32)
     dataset = xr.Dataset({"responses": (("sample", "unit"), values)}, coords, {"subject": "01"})
     write(folder, "responses", dataset, along="unit")
@@ -96,6 +125,7 @@ def write(folder: Path, name: str, dataset: xr.Dataset, *, along: str) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:]:
-        print(json.dumps(fitted(Path(sys.argv[1]), int(sys.argv[2]))))
+        job = {"fitted": fitted, "judged": judged}[sys.argv[2]]
+        print(json.dumps(took(job, Path(sys.argv[1]), int(sys.argv[3]))))
     else:
         main()

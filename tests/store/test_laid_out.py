@@ -109,3 +109,8 @@ def test_chunks_are_at_most_a_mebibyte_and_shards_64():
     layout = module._chunking(wide, "unit")
     assert layout["chunks"] == (100, 2048)
     assert layout["shards"] == (100, 40_960)
+
+
+def test_one_target_is_read_without_the_others():
+    cube = xr.Variable(("target", "sample", "unit"), np.empty((10, 100, 4000), np.float32))
+    assert module._chunking(cube, "unit") == {"chunks": (1, 100, 2048), "shards": (10, 100, 4096)}

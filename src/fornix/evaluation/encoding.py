@@ -25,7 +25,7 @@ from fornix.evaluation.blocks import Places, spans
 from fornix.evaluation.ceiling_choice import HOW as HOW_CEILING
 from fornix.evaluation.ceiling_choice import Samples, best_model, ceiling_of, kind_of
 from fornix.evaluation.corrections import Corrections
-from fornix.evaluation.held_out import HeldOut, held
+from fornix.evaluation.held_out import HeldOut, at_once
 from fornix.evaluation.metrics import Floats, folds_are_large, held_out_correlation
 from fornix.evaluation.partition import partition_rows
 from fornix.evaluation.regions import Ceilings, Judged, judge_predictions, rows_of
@@ -64,7 +64,7 @@ def evaluate(
     reliabilities: list[dict[str, Any]] = []
     profiles: list[list[likeness.Profile]] = []
     for subject, fit in track(list(fits.items()), "subjects"):
-        one = HeldOut(subject, held(fit), scores, seed)
+        one = HeldOut(subject, at_once(fit), scores, seed)
         share, known = ceiling_of(one, kind, samples, shared, found.notes)
         reliabilities += known
         places = _usable(one, share, found.notes)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -26,11 +26,18 @@ from fornix.study.scores import Scores
 STRETCH_S = 20.0
 """Time that goes together where the signs of differences are flipped, s; the BOLD response's."""
 
-AT_ONCE = 512 << 20
-"""Bytes of a fit that is read whole: its chunks would be read again for every block."""
+AT_ONCE = 256 << 20
+"""Bytes of what is read whole: chunks that several regions share would be read for each of them."""
+
+Data = TypeVar("Data", xr.Dataset, xr.DataArray)
 
 Units = slice | NDArray[np.intp]
 """Some of a fit's units."""
+
+
+def at_once(data: Data) -> Data:
+    """Return data that is read already if it is small, and that is read as needed if it isn't."""
+    return data.compute() if data.nbytes <= AT_ONCE else data  # load() would keep all subjects'
 
 
 def read_units(variable: xr.DataArray, units: Units) -> Floats:
@@ -86,9 +93,13 @@ class HeldOut:
         """Number of all units."""
         return len(self.region)
 
+    @cached_property
+    def _observed(self) -> xr.DataArray:
+        return at_once(self.fit["observed"])
+
     def observed(self, units: Units) -> Floats:
         """Return the responses of some units, float64 (sample, unit)."""
-        return read_units(self.fit["observed"], units)
+        return read_units(self._observed, units)
 
     def predicted(self, target: str, units: Units) -> Floats:
         """Return the held-out predictions of a target, float64 (sample, unit)."""
@@ -96,9 +107,9 @@ class HeldOut:
 
     def blocks(self, places: Places, target: str) -> Iterator[Block]:
         """Return a target's predictions and the responses of all units of places, in blocks."""
+        predicted = at_once(self.fit["predicted"].sel(target=target))
         for cut in cuts(places, len(self.fold)):
-            observed = self.observed(cut.units)
-            yield Block(cut.pieces, observed, self.predicted(target, cut.units))
+            yield Block(cut.pieces, self.observed(cut.units), read_units(predicted, cut.units))
 
     @cached_property
     def varies(self) -> NDArray[np.bool_]:
@@ -177,8 +188,3 @@ class HeldOut:
             return self.group
         onset = self.fit["onset"].values
         return np.asarray(pd.factorize(self.stretch * 1_000_000 + onset // STRETCH_S)[0])
-
-
-def held(fit: xr.Dataset) -> xr.Dataset:
-    """Return a fit that is read already if it is small, and as it is needed if it isn't."""
-    return fit.compute() if fit.nbytes <= AT_ONCE else fit  # load() would keep all subjects'

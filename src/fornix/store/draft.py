@@ -24,6 +24,8 @@ CLOCK_NS = 2_000_000_000
 
 SHARD_BYTES = 64 << 20
 CHUNK_BYTES = 1 << 20
+ONE_BY_ONE = ("target", "space")
+"""Dimensions of which one is read at a time."""
 
 
 class Draft:
@@ -94,7 +96,8 @@ class Draft:
             that are dask's are computed a shard at a time.
         along
             The dimension that is cut into chunks, as the part will be read: ``unit`` for
-            solvers, ``sample`` for training. The other dimensions stay whole.
+            solvers, ``sample`` for training. The other dimensions stay whole, but for targets and
+            spaces of features, of which one is read at a time.
         """
         dataset = _with_plain_text(dataset)
         encoding = {
@@ -200,12 +203,13 @@ def _chunking(variable: xr.Variable, along: str) -> dict[str, tuple[int, ...]]:
     """Return chunk and shard shapes: up to 1 MiB and 64 MiB, cut along one dimension."""
     shape = dict(zip(map(str, variable.dims), variable.shape, strict=True))
     axis = along if along in shape else next(iter(shape))
+    apart = {dim: 1 for dim in ONE_BY_ONE if dim in shape and dim != axis}
     row_bytes = max(1, variable.nbytes // max(1, shape[axis]))
-    chunk = min(shape[axis], 1 << (max(1, CHUNK_BYTES // row_bytes).bit_length() - 1))
+    read_bytes = max(1, row_bytes // math.prod(shape[dim] for dim in apart))
+    chunk = min(shape[axis], 1 << (max(1, CHUNK_BYTES // read_bytes).bit_length() - 1))
     shard = chunk * min(max(1, SHARD_BYTES // (chunk * row_bytes)), -(-shape[axis] // chunk))
-    chunks = tuple(chunk if dim == axis else size for dim, size in shape.items())
-    shards = tuple(shard if dim == axis else size for dim, size in shape.items())
-    return {"chunks": chunks, "shards": shards}
+    chunks, shards = shape | apart | {axis: chunk}, shape | {axis: shard}
+    return {"chunks": tuple(chunks.values()), "shards": tuple(shards.values())}
 
 
 def write_atomically(path: Path, text: str) -> None:
