@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from fornix.evaluation import held_out
 from fornix.evaluation.blocks import Block, Places, cuts, spans
 from fornix.evaluation.ceilings import intersubject, others_mean
 from fornix.evaluation.held_out import Units, read_units
@@ -66,9 +67,21 @@ class Shared:
 
     def blocks(self, places: Places, target: str) -> Iterator[Block]:
         """Return the means over subjects of predictions and responses, in blocks of units."""
+        observed, predicted = self._mean_observed, self._kept(partial(self.predicted, target))
         for cut in cuts(places, self.n_values):
-            observed = self.observed(cut.units).mean(0)
-            yield Block(cut.pieces, observed, self.predicted(target, cut.units))
+            yield Block(cut.pieces, observed(cut.units), predicted(cut.units))
+
+    @cached_property
+    def _mean_observed(self) -> Callable[[Units], Floats]:
+        return self._kept(lambda units: self.observed(units).mean(0))
+
+    def _kept(self, mean: Callable[[Units], Floats]) -> Callable[[Units], Floats]:
+        """Return what gives a mean over subjects of some units: made once if it is small."""
+        if 8 * self.n_samples * self.n_units > held_out.AT_ONCE:
+            return mean
+        blocks = spans(self.n_units, self.n_values)
+        whole = np.concatenate([mean(units) for units in blocks], axis=1)
+        return lambda units: whole[:, units]
 
     @property
     def n_values(self) -> int:
