@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import inspect
 import os
 import re
@@ -17,6 +16,7 @@ from typing import IO, Any, TypeVar
 
 import yaml
 
+from fornix import garbage
 from fornix.dag.allocation import Allocation
 from fornix.dag.check import check_cached
 from fornix.dag.graph import Graph
@@ -241,9 +241,8 @@ def write_resolved(study: Study, label: str) -> Path:
 
 def open_or_exit(snakemake: Any, config: Mapping[str, Any]) -> Workflow:
     """Open the workflow for a Snakefile; on bad input print the one error and exit with 2."""
-    # Snakemake makes hundreds of objects a job and drops none: walks in search of garbage, by
-    # default one for every 700 new ones, are a tenth of its time.
-    gc.set_threshold(100_000, 20, 100)
+    if snakemake.modifier.is_main_snakefile():  # else the process is another workflow's
+        garbage.spare_the_end()
     with or_exit():
         return Workflow(snakemake, config)
 
