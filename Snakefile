@@ -3,6 +3,10 @@
 #     snakemake --cores 2 --configfile config/studies/<study>.yaml [--config variant=mini]
 #
 # The study becomes a graph of jobs (src/fornix/dag/graph.py); each rule is one stage of it.
+from fornix.garbage import look_seldom
+
+look_seldom()  # before the imports below
+
 from fornix.dag.workflow import open_or_exit
 from snakemake.utils import min_version
 

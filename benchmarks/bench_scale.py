@@ -276,7 +276,7 @@ def fill() -> None:
     for job in graph().jobs.values():
         if job.manifest.exists():
             continue
-        target = Target(job.folder, job.code.modules, job.code.versions)
+        target = Target(job.folder, job.code.modules, job.code.versions, job.identity)
         with create(target, Recipe(job.stage, {}, {})) as draft:
             draft.write_json("report.html", job.title)
 

@@ -7,9 +7,10 @@ import os
 import sys
 import time
 from collections.abc import Collection, Sequence
+from importlib import import_module
 from pathlib import Path
 
-from fornix import __version__, torchrun
+from fornix import __version__, garbage, torchrun
 from fornix.commands import bids_app, crate, diff, gc, plan
 from fornix.errors import FornixError
 
@@ -31,6 +32,8 @@ STAGES = {
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; exit with 2 and one message on bad input."""
     words = sys.argv[1:] if argv is None else list(argv)
+    if argv is None:
+        garbage.spare_the_end()
     top, commands = _parser()
     arguments = (bids_app.parser() if bids_app.meant(words, commands) else top).parse_args(words)
     try:
@@ -147,22 +150,20 @@ def _stage(arguments: argparse.Namespace) -> None:
     if arguments.study is None or arguments.name is None:
         problem, mend = "STUDY and NAME are needed", "or --list MODEL; see fornix features -h"
         raise FornixError(problem, where="fornix features", mend=mend)
-    from importlib import import_module
+    with garbage.unsought():
+        from fornix.dag.graph import Graph
+        from fornix.store import Read, Target, open_artifact
+        from fornix.store.publish import publish
+        from fornix.study.load import load_study
+        from fornix.training.meeting import as_the_first, joined
 
-    from fornix.dag.graph import Graph
-    from fornix.study.load import load_study
-    from fornix.training.meeting import as_the_first, joined
-
-    study = load_study(arguments.study, arguments.variant)
-    # Before numpy is imported: sums must be added in the same order on any number of cores.
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(study.compute.threads)))
-    label = arguments.name if arguments.stage == "report" else ""
-    graph = Graph(study, label)
-    job = graph.alone(arguments.stage, arguments.name, getattr(arguments, "subject", None))
+        study = load_study(arguments.study, arguments.variant)
+        # Before numpy is imported: sums must be added in the same order on any number of cores.
+        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(study.compute.threads)))
+        label = arguments.name if arguments.stage == "report" else ""
+        graph = Graph(study, label)
+        job = graph.alone(arguments.stage, arguments.name, getattr(arguments, "subject", None))
     start = time.monotonic()
-    from fornix.store import Read, Target, open_artifact
-    from fornix.store.publish import publish
-
     needs = {need.folder: need for need in job.needs.values()}
     reads = [Read.begin(folder, need.identity) for folder, need in needs.items()]
     extra = {"study": arguments.study} if job.stage == "report" else {}
@@ -176,7 +177,9 @@ def _stage(arguments: argparse.Namespace) -> None:
             reads,
             as_the_first,
         )
-        import_module(f"fornix.stages.{job.stage}").run(
+        with garbage.unsought():
+            stage = import_module(f"fornix.stages.{job.stage}")
+        stage.run(
             job.section,
             job.paths() | extra,
             target,

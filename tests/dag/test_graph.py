@@ -8,6 +8,7 @@ import pytest
 
 from fornix.dag.graph import Graph
 from fornix.errors import FornixError
+from fornix.ingest.listing import Listing
 from fornix.study.load import parse_study
 
 STUDY = {
@@ -245,10 +246,22 @@ def test_a_job_alone_that_is_not_there_says_which_are(job):
         graph().alone(*job)
 
 
-def test_a_subjects_job_does_not_walk_through_the_dataset(tmp_path, monkeypatch):
-    (tmp_path / "sub-01").mkdir()
-    found = graph(datasets__shapes={"source": "local", "path": str(tmp_path)})
-    monkeypatch.setattr("fornix.dag.sources.scan", lambda *_, **__: pytest.fail("walked"))
-    assert found.alone("fit", "one", "01").paths()
-    with pytest.raises(BaseException, match="walked"):
-        found.alone("fit", "one", "02")
+def test_a_subjects_job_walks_through_its_own_dataset_alone_and_once(tmp_path, monkeypatch):
+    for name in ("mine", "other"):
+        (tmp_path / name / "sub-01").mkdir(parents=True)
+    paths = {name: {"source": "local", "path": str(tmp_path / name)} for name in ("mine", "other")}
+    found = graph(datasets__shapes=paths["mine"], datasets__other=paths["other"])
+    walked = []
+
+    def scan(root, *_, **__):
+        walked.append(root.name)
+        return Listing(root, {})
+
+    monkeypatch.setattr("fornix.dag.sources.scan", scan)
+    job = found.alone("fit", "one", "01")
+    assert job.paths()
+    assert not walked
+    assert job.identity
+    assert walked == ["mine"]
+    with pytest.raises(FornixError, match="no fit job 'one'"):  # there are no recordings
+        found.alone("fit", "one", "01x")

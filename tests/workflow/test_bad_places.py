@@ -110,6 +110,27 @@ def test_a_clock_that_was_wrong_by_an_hour(finished, tmp_path):
     assert {"preprocess betas sub-01", "evaluate of_gabor"} <= set(plan)
 
 
+def test_a_job_of_a_scheduler_dates_what_it_reads_and_makes(finished, tmp_path):
+    project = copy_of(finished, tmp_path / "project")
+    cache = project.root / "cache"
+    later = time.time() + 3600
+    for path in cache.rglob("manifest.json"):
+        os.utime(path, (later, later))
+    scores = next(cache.glob("scores/of_gabor-*"))
+    only = ("--mode", "remote", "--allowed-rules", "evaluate", "--force", "--nolock")
+    target = ("--target-jobs", f"evaluate:job={scores.name}", "--max-inventory-time", "0")
+    done = project.snakemake(*only, *target)
+    assert "older modification time" not in done.stderr
+    dated = {
+        path.parent.relative_to(cache).parts[0]: path.stat().st_mtime <= time.time()
+        for path in cache.rglob("manifest.json")
+        if "of_pixels" not in str(path)
+    }
+    made = {"responses": True, "fits": True, "scores": True}
+    assert dated == made | {"ingest": False, "features": False, "reports": False}
+    assert digests(project) == digests(finished)
+
+
 def test_two_studies_at_once_in_one_cache(finished, tmp_path):
     project = copy_of(finished, tmp_path / "project", "scores/[!.]*", "reports")
     shutil.rmtree(project.root / "results")

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 def check_cached(graph: Graph) -> None:
     """Check a study unless this very study, with these data and checks, has passed before."""
-    listings = {name: listing.digest for name, listing in graph.sources.listings.items()}
+    found = {name: graph.sources.listing(name) for name in graph.study.datasets}
+    listings = {name: listing.digest for name, listing in found.items() if listing}
     done = [job.identity for job in graph.of("ingest") if job.manifest.exists()]
     code = code_of("fornix.dag.check").words
     digest = digest_of([graph.study.identity(), listings, done, code])
@@ -91,7 +92,7 @@ def _index(graph: Graph, name: str) -> Index | None:
 
     job = graph.find("ingest", name)
     root = graph.root(name)
-    if name not in graph.sources.listings:
+    if graph.sources.listing(name) is None:
         return Index.read(open_artifact(job.folder)) if job.manifest.exists() else None
     return build_index(graph.study.datasets[name], root, digests=False)
 

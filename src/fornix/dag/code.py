@@ -8,11 +8,12 @@ number counts (:mod:`fornix.dag.essence`).
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from fornix.dag.essence import Essence, essence_of, note
@@ -20,6 +21,7 @@ from fornix.dag.essence import Essence, essence_of, note
 PACKAGE = "fornix"
 SOURCE = Path(__file__).parents[1]
 DATA_SUFFIXES = {".j2", ".css"}
+_VERSION = re.compile(r"^Version: *(\S+)", re.MULTILINE)
 
 DISTRIBUTIONS = {
     "PIL": "pillow",
@@ -153,8 +155,11 @@ def _exists(module: str) -> bool:
 
 
 @cache
-def _version(distribution: str) -> str:
+def _version(library: str) -> str:
     try:
-        return version(distribution)
+        found = distribution(library)
     except PackageNotFoundError:
         return ""
+    # `found.version` reads the whole description, as an e-mail: a millisecond a library.
+    line = _VERSION.search(found.read_text("METADATA") or "")
+    return line[1] if line else found.version

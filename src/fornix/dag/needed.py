@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import yaml
 from fornix.dag.graph import Graph
 from fornix.dag.sources import Contents, Sources
 from fornix.errors import FornixError
-from fornix.ingest.listing import Listing
 from fornix.study.base import Section, Select
 from fornix.study.load import load_study
 from fornix.study.study import Study
@@ -24,10 +22,9 @@ ANYBODY = "anybody"
 class Anywhere(Sources):
     """Data that may be anywhere: nothing of them is looked at."""
 
-    @cached_property
-    def listings(self) -> dict[str, Listing]:
-        """Nothing."""
-        return {}
+    def listing(self, name: str) -> None:
+        """Return no files."""
+        del name
 
     def root(self, name: str) -> Path:
         """Return no folder."""

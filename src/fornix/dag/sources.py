@@ -7,7 +7,6 @@ through a dataset that others have indexed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -35,22 +34,23 @@ class Sources:
 
     def __init__(self, study: Study, cache: Path) -> None:
         self.study, self.cache = study, cache
+        self._listings: dict[str, Listing] = {}
 
-    @cached_property
-    def listings(self) -> dict[str, Listing]:
-        """The files of every dataset that lies in a folder of its own.
+    def listing(self, name: str) -> Listing | None:
+        """Return the files of a dataset that lies in a folder of its own; None: a job makes it.
 
         Raises
         ------
         FornixError
-            If a folder isn't there, or a file in it can't be read.
+            If the folder isn't there, or a file in it can't be read.
         """
-        found = {}
-        for name, dataset in self.study.datasets.items():
-            if not isinstance(dataset, SimulatedDataset | OpenNeuroDataset):
-                select = Select() if isinstance(dataset, RdmDataset) else dataset.select
-                found[name] = self._listing(self.root(name), select.subject)
-        return found
+        dataset = self.study.datasets[name]
+        if isinstance(dataset, SimulatedDataset | OpenNeuroDataset):
+            return None
+        if name not in self._listings:
+            select = Select() if isinstance(dataset, RdmDataset) else dataset.select
+            self._listings[name] = self._listing(self.root(name), select.subject)
+        return self._listings[name]
 
     def root(self, name: str) -> Path:
         """Return the folder of a dataset that lies in one of its own."""
@@ -60,17 +60,19 @@ class Sources:
 
     def contents(self, name: str) -> Contents:
         """Return the digest of a dataset; nothing of one that a job makes."""
-        listing = self.listings.get(name)
+        listing = self.listing(name)
         return ((f"dataset:{name}", listing.digest[:12]),) if listing else ()
 
     def subjects(self, name: str, suffix: str, select: Select) -> list[str]:
         """Return the subjects of a dataset that have recordings to use."""
         dataset = self.study.datasets[name]
         if isinstance(dataset, LocalDataset):
+            listing = self.listing(name)
+            assert listing is not None  # noqa: S101 - no job makes it
             chosen = [_criteria(dataset.select), _criteria(select)]
             found = {
                 one["sub"]
-                for one in self.listings[name].recordings(suffix)
+                for one in listing.recordings(suffix)
                 if all(one.get(key) in allowed for some in chosen for key, allowed in some)
             }
         else:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import inspect
 import os
 import re
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import IO, Any, TypeVar
 
 import yaml
 
+from fornix import garbage
 from fornix.dag.allocation import Allocation
 from fornix.dag.check import check_cached
 from fornix.dag.graph import Graph
@@ -80,7 +80,10 @@ class Workflow:
 
         def manifests(wildcards: Any) -> list[str]:
             _ = self.allocation  # the first moment at which the executor is known
-            return self._job(stage, wildcards).manifests
+            job = self._job(stage, wildcards)
+            if self._chosen:
+                _date([job, *job.needs.values()])
+            return job.manifests
 
         return _quick(manifests)
 
@@ -145,6 +148,11 @@ class Workflow:
             raise FornixError(problem, where=f"{stage}: {wildcards.job}", mend=mend) from None
 
     @property
+    def _chosen(self) -> bool:
+        """Whether this process was started by a run, for some of its jobs alone."""
+        return bool(self._snakemake.remote_exec or self._snakemake.subprocess_exec)
+
+    @property
     def targets(self) -> list[str]:
         """What a run is for: the report."""
         return [str(self.graph.report.manifest)]
@@ -163,14 +171,9 @@ class Workflow:
         So an artifact that isn't the one that is meant gets a note that says so, and dates in the
         future become now.
         """
-        now = time.time_ns()
-        for job in self.graph.jobs.values():
-            with suppress(OSError):  # it isn't there, or nothing can be written
-                if job.manifest.stat().st_mtime_ns > now:
-                    os.utime(job.manifest, ns=(now, now))
-        chosen = self._snakemake.remote_exec or self._snakemake.subprocess_exec
-        if chosen:  # one job, by the run that settled it
+        if self._chosen:  # the run that chose them has settled all; dates are seen to with inputs
             return
+        _date(self.graph.jobs.values())
         made = {job.key: _made_from(job) for job in self.graph.jobs.values()}
         others = [
             job for job in self.graph.jobs.values() if made[job.key] not in (None, job.identity)
@@ -195,6 +198,15 @@ def _made_from(job: Job) -> str | None:
         return str(open_artifact(job.folder).manifest.get("identity", ""))
     except FornixError:
         return None
+
+
+def _date(jobs: Iterable[Job]) -> None:
+    """Date artifacts now that are dated in the future."""
+    now = time.time_ns()
+    for job in jobs:
+        with suppress(OSError):  # it isn't there, or nothing can be written
+            if job.manifest.stat().st_mtime_ns > now:
+                os.utime(job.manifest, ns=(now, now))
 
 
 def _quick(function: Given) -> Given:
@@ -241,9 +253,8 @@ def write_resolved(study: Study, label: str) -> Path:
 
 def open_or_exit(snakemake: Any, config: Mapping[str, Any]) -> Workflow:
     """Open the workflow for a Snakefile; on bad input print the one error and exit with 2."""
-    # Snakemake makes hundreds of objects a job and drops none: walks in search of garbage, by
-    # default one for every 700 new ones, are a tenth of its time.
-    gc.set_threshold(100_000, 20, 100)
+    if snakemake.modifier.is_main_snakefile():  # else the process is another workflow's
+        garbage.spare_the_end()
     with or_exit():
         return Workflow(snakemake, config)
 
