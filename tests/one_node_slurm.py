@@ -101,6 +101,7 @@ class Slurm:
     """The running daemons; ``environment`` makes any Slurm command talk to them."""
 
     folder: Path
+    cpus: int = CPUS
     host: str = field(default_factory=lambda: socket.gethostname().split(".")[0])
 
     @property
@@ -152,7 +153,7 @@ class Slurm:
         key.write_bytes(secrets.token_bytes(128))
         key.chmod(0o400)
         values = {"host": self.host, "folder": self.folder, "ports": _free_ports(2)}
-        conf = SLURM_CONF.format(cpus=CPUS, memory=MEMORY_MB, **values)
+        conf = SLURM_CONF.format(cpus=self.cpus, memory=MEMORY_MB, **values)
         (self.folder / "slurm.conf").write_text(conf)
         (self.folder / "gres.conf").write_text(GRES_CONF.format(**values))
         (self.folder / "cgroup.conf").write_text(CGROUP_CONF)
@@ -300,9 +301,9 @@ def _kill(pids: list[int]) -> None:
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[Slurm]:
+def cluster(folder: Path, cpus: int = CPUS) -> Iterator[Slurm]:
     """Give a running Slurm that whatever this process starts talks to."""
-    slurm = Slurm(folder)
+    slurm = Slurm(folder, cpus)
     before = dict(os.environ)
     try:
         slurm.start()

@@ -411,7 +411,8 @@ def main() -> None:
         sys.exit(done.stdout + done.stderr)
     print(f"quiet: {time.monotonic() - begun:.0f} s, {len(quiet.digests())} artifacts", flush=True)
     failed = 0
-    with cluster(folder / "slurm") as slurm:
+    # As many jobs at a time as there are cores: more would each take longer, and die more often.
+    with cluster(folder / "slurm", os.cpu_count() or 1) as slurm:
         for seed in given["seeds"]:
             place = Place.make(folder / f"seed-{seed}", given["study"], given["variant"])
             outcome = Chaos(place, slurm, seed).run(quiet)
