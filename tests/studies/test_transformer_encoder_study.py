@@ -9,8 +9,8 @@ import pytest
 pytestmark = pytest.mark.long
 
 
-def run(run_study, folder, variant):
-    scores = run_study("transformer_encoder", folder, f"variant={variant}")
+def run(run_study, folder, variant, *edits):
+    scores = run_study("transformer_encoder", folder, *edits, variant=variant)
     results = run_study.root / f"results/transformer_encoder-{variant}"
     return scores, [one["verdict"] for one in json.loads((results / "claims.json").read_text())]
 
