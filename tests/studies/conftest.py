@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
+
+from fornix.dag.edit import edited
 
 PROJECT = Path(__file__).parents[2]
 Run = Callable[..., pd.DataFrame]
@@ -23,23 +26,30 @@ def run_study(tmp_path_factory: pytest.TempPathFactory) -> Run:
         (root / name).symlink_to(PROJECT / name)
     done: dict[tuple[str, ...], pd.DataFrame] = {}
 
-    def run(study: str, data: Path, *config: str) -> pd.DataFrame:
-        key = (study, str(data), *config)
+    def run(study: str, data: Path, *edits: str, variant: str | None = None) -> pd.DataFrame:
+        """Run a study, or a variant; ``edits`` change it as those of ``fornix plan`` do."""
+        key = (study, str(data), *edits, variant or "")
         if key not in done:
+            config = edited(PROJECT / f"config/studies/{study}.yaml", variant, edits)
+            file = root / f"study{len(done)}.yaml"
+            file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
             call = [str(Path(sys.executable).parent / "snakemake"), "--cores", "2"]
-            call += ["--configfile", f"config/studies/{study}.yaml"]
-            call += ["--config", *config] if config else []
             environment = {
                 **os.environ,
                 "FORNIX_REAL_DATA": str(data.resolve()),
                 "PYTHONPATH": str(PROJECT / "src"),
             }
             ran = subprocess.run(
-                call, cwd=root, env=environment, capture_output=True, text=True, check=False
+                [*call, "--configfile", file.name],
+                cwd=root,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
             )
             assert ran.returncode == 0, ran.stderr[-4000:]
-            variant = "".join(f"-{word.partition('=')[2]}" for word in config)
-            done[key] = pd.read_parquet(root / f"results/{study}{variant}/scores.parquet")
+            label = f"{study}-{variant}" if variant else study
+            done[key] = pd.read_parquet(root / f"results/{label}/scores.parquet")
         return done[key]
 
     run.root = root  # type: ignore[attr-defined] # where results/ of the last run lie

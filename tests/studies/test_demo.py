@@ -17,7 +17,9 @@ CEILING = 0.6**0.5
 
 @pytest.fixture(scope="module")
 def scores(run_study, tmp_path_factory):
-    return run_study("demo", tmp_path_factory.mktemp("no-data"))
+    # What nothing below looks at: the spread over the bootstrap's thousand draws.
+    fewer = "fits.geometry.bootstrap.n_draws=100"
+    return run_study("demo", tmp_path_factory.mktemp("no-data"), fewer)
 
 
 @pytest.mark.parametrize("region", PLANTED)
@@ -39,7 +41,8 @@ def test_no_model_exceeds_the_ceiling(scores):
 
 def test_shuffled_pictures_predict_nothing(scores):
     rows = scores.query("fit == 'shuffled' and metric == 'pearson_r'")
-    assert rows["p"].min() > 0.05 / len(rows)
+    # A thousand permutations can't reach 0.05 / 180; one in twenty is to be expected.
+    assert (rows["p"] < 0.05).mean() < 0.1
     assert abs(rows["value"].mean()) < 0.03
 
 

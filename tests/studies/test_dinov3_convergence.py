@@ -16,9 +16,10 @@ AT_CHANCE = "With the pictures exchanged, nothing is predicted"
 @pytest.fixture(scope="module")
 def run(run_study, tmp_path_factory):
     """Return scores of the fMRI and verdicts of a variant."""
+    no_data = tmp_path_factory.mktemp("no-data")
 
     def variant(name):
-        scores = run_study("dinov3_convergence", tmp_path_factory.mktemp("x"), f"variant={name}")
+        scores = run_study("dinov3_convergence", no_data, variant=name)
         folder = run_study.root / f"results/dinov3_convergence-{name}"
         claims = json.loads((folder / "claims.json").read_text())
         return scores[scores["fit"] == "encoding"], {one["text"]: one["verdict"] for one in claims}

@@ -109,7 +109,8 @@ def test_another_two_eeg_datasets(run_study, data):
 
 
 def test_another_set_of_objects(run_study, data):
-    scores = run_study("objects92", data)
+    intervals = [f"fits.{name}.bootstrap.over=none" for name in ("rsa", "rsa_shuffled")]
+    scores = run_study("objects92", data, *intervals)
     group = scores.query("fit == 'rsa' and subject == 'group'").set_index("target")["value"]
     assert group["category/edible"] > 0.3
     assert "category/animate" not in group.index

@@ -69,6 +69,14 @@ class Project:
         shutil.copytree(self.root, root, ignore=drop, symlinks=True)
         return Project(root, self.raw)
 
+    def begun(self, root: Path, *leave_out: str) -> Project:
+        """Return a copy without results and notes, and without these parts of its cache."""
+        found = self.copy(root, "results", ".snakemake", "logs")
+        for pattern in leave_out:
+            for folder in (root / "cache").glob(pattern):
+                shutil.rmtree(folder)
+        return found
+
     def call(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             words,

@@ -7,17 +7,15 @@ import pytest
 
 pytestmark = pytest.mark.long
 
+TRUNK = {
+    "kind": "shared_trunk", "responses": "betas", "features": ["gabor"], "width": 16,
+    "inner_splits": 3, "cv": {"n_splits": 3}, "training": {"epochs": 3},
+}  # fmt: skip
 
-def test_one_job_fits_all_subjects_and_everybody_is_scored(project_factory, tmp_path):
-    project = project_factory(tmp_path)
-    project.raw["fits"] = {
-        "together": {
-            "kind": "shared_trunk", "responses": "betas", "features": ["gabor"], "width": 16,
-            "inner_splits": 3, "cv": {"n_splits": 3}, "training": {"epochs": 3},
-        }
-    }  # fmt: skip
-    project.raw["claims"] = []
-    project.write()
+
+def test_one_job_fits_all_subjects_and_everybody_is_scored(finished, tmp_path):
+    project = finished.begun(tmp_path / "project", "fits", "scores", "reports")
+    project.write({**finished.raw, "fits": {"together": TRUNK}, "claims": []})
     project.snakemake()
     made = [path.parent for path in (project.root / "cache/fits").rglob("manifest.json")]
     assert [path.parent.name for path in made] == ["fits"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 
@@ -13,17 +14,17 @@ HEAD = {"prototypes": 16, "head_width": 8, "bottleneck": 8, "crops": {"n_local":
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory, project_factory):
-    found = project_factory(tmp_path_factory.mktemp("pretraining"))
-    raw = found.raw
+def project(tmp_path_factory, finished):
+    root = tmp_path_factory.mktemp("pretraining") / "project"
     plan = {"steps": 4, "batch_size": 8}
+    raw = {**finished.raw, "claims": []}
     raw["fits"] = {
         "vit": {"kind": "dino", "dataset": "shapes", "training": plan, **SIZES, **HEAD},
-        "of_vit": {**raw["fits"]["of_gabor"], "features": ["vit"]},
+        "of_vit": {**finished.raw["fits"]["of_gabor"], "features": ["vit"]},
     }
     vit = {"kind": "huggingface", "dataset": "shapes", "model": "fit:vit", "checkpoint": [0, 4]}
     raw["features"] = {"vit": vit}
-    raw["claims"] = []
+    found = replace(finished.begun(root, "features", "fits", "scores", "reports"), raw=raw)
     found.write()
     found.snakemake()
     return found

@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -40,15 +39,6 @@ def slurm(tmp_path_factory):
         pytest.skip("no snakemake-executor-plugin-slurm (pip install '.[slurm]')")
     with cluster(tmp_path_factory.mktemp("slurm")) as found:
         yield found
-
-
-def copy_of(project, root: Path, *leave_out: str):
-    """Return a copy of a project without its results, and without these parts of its cache."""
-    found = project.copy(root, "results", ".snakemake", "logs")
-    for pattern in leave_out:
-        for folder in (root / "cache").glob(pattern):
-            shutil.rmtree(folder)
-    return found
 
 
 def new_jobs(slurm: Slurm, before: int) -> list[dict[str, str]]:
@@ -106,7 +96,7 @@ def digest(project, pattern: str) -> str:
 
 
 def test_a_study_ends_in_the_same_bytes_as_on_one_machine(finished, slurm, tmp_path):
-    project = copy_of(finished, tmp_path / "project", "*/of_gabor-*", "reports")
+    project = finished.begun(tmp_path / "project", "*/of_gabor-*", "reports")
     fits = {"of_gabor": finished.raw["fits"]["of_gabor"]}
     project.write({**finished.raw, "fits": fits})
     before = last_job(slurm)
@@ -129,9 +119,9 @@ def test_a_training_goes_on_after_a_signal_and_after_a_dead_node(finished, slurm
     raw["fits"]["of_vit"] = {**finished.raw["fits"]["of_gabor"], "features": ["vit"]}
     model = {"kind": "huggingface", "dataset": "shapes", "model": "fit:vit"}
     raw["features"] = {"vit": model}
-    alone = copy_of(finished, tmp_path / "alone", "fits", "scores", "reports")
+    alone = finished.begun(tmp_path / "alone", "fits", "scores", "reports")
     alone.write(raw)
-    project = copy_of(alone, tmp_path / "project")
+    project = alone.begun(tmp_path / "project")
     alone.snakemake("--omit-from", "features")
     before = last_job(slurm)
 
@@ -173,7 +163,7 @@ def test_a_training_goes_on_after_a_signal_and_after_a_dead_node(finished, slurm
 @pytest.fixture(scope="module")
 def large(finished, tmp_path_factory):
     """Return a project with features of several blocks, made on one machine."""
-    project = copy_of(finished, tmp_path_factory.mktemp("large") / "alone", "fits", "scores")
+    project = finished.begun(tmp_path_factory.mktemp("large") / "alone", "fits", "scores")
     raw = {**finished.raw, "claims": [], "compute": {"memory_mb": 500}}
     raw["features"] = {"large": {"kind": "pixels", "dataset": "shapes", "size": 1024}}
     raw["fits"] = {"of_large": {**finished.raw["fits"]["of_gabor"], "features": ["large"]}}
@@ -183,7 +173,7 @@ def large(finished, tmp_path_factory):
 
 
 def test_a_job_out_of_memory_or_time_gets_more_of_both(large, slurm, tmp_path):
-    project = copy_of(large, tmp_path / "project", "features/large-*")
+    project = large.begun(tmp_path / "project", "features/large-*")
     lock = next((project.root / "cache/features").glob(".large-*.lock"))
     before = last_job(slurm)
 
@@ -211,7 +201,7 @@ def test_a_job_out_of_memory_or_time_gets_more_of_both(large, slurm, tmp_path):
 
 
 def test_features_go_on_after_the_last_block(large, slurm, tmp_path):
-    project = copy_of(large, tmp_path / "project", "features/large-*")
+    project = large.begun(tmp_path / "project", "features/large-*")
     project.write({**large.raw, "compute": {"memory_mb": 4000}})
     before = last_job(slurm)
 
@@ -235,9 +225,9 @@ def test_a_training_on_several_nodes_by_the_template_of_torchrun(finished, slurm
     vit = {**VIT, "training": {"steps": 40, "batch_size": 8}}
     raw = {**finished.raw, "claims": [], "compute": {"devices": 2, "device": "cpu"}}
     raw |= {"fits": {"vit": vit}, "features": {}}
-    alone = copy_of(finished, tmp_path / "alone", "fits", "scores", "reports", "features")
+    alone = finished.begun(tmp_path / "alone", "fits", "scores", "reports", "features")
     alone.write(raw)
-    project = copy_of(alone, tmp_path / "project")
+    project = alone.begun(tmp_path / "project")
     alone.snakemake("--until", "fit")
     before = last_job(slurm)
     less = ("--nodes=1", "--ntasks-per-node=2", "--gpus-per-node=1", "--cpus-per-task=1")

@@ -17,12 +17,11 @@ NETWORK |= {"inner_splits": 2, "resamples": 1, "cv": {"n_splits": 2}, "training"
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory, project_factory):
-    found = project_factory(tmp_path_factory.mktemp("torchrun"))
-    found.raw |= {"claims": [], "compute": {"devices": 2, "device": "cpu"}}
-    found.raw["features"].pop("gabor")
-    found.raw["fits"] = {"of_pixels": NETWORK}
-    found.write()
+def project(tmp_path_factory, finished):
+    root = tmp_path_factory.mktemp("torchrun") / "project"
+    found = finished.begun(root, "fits", "scores", "reports")
+    compute = {"devices": 2, "device": "cpu"}
+    found.write({**found.raw, "claims": [], "compute": compute, "fits": {"of_pixels": NETWORK}})
     found.snakemake("--until", "fit")
     return found
 

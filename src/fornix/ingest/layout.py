@@ -8,14 +8,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from bids import BIDSLayout, BIDSLayoutIndexer
+from typing import TYPE_CHECKING, Any
 
 from fornix.errors import FornixError, did_you_mean
 from fornix.ingest.listing import EMPTY
 from fornix.ingest.listing import entities as named
 from fornix.ingest.select import ENTITIES
+
+if TYPE_CHECKING:
+    from bids import BIDSLayout
 
 DESCRIPTION = "dataset_description.json"
 EXTENSIONS = {
@@ -106,6 +107,9 @@ def find_recordings(root: Path, subjects: Sequence[str] | None) -> list[BidsFile
     FornixError
         If there is none: says what there is. If a sidecar isn't valid JSON.
     """
+    # Half a second, which jobs that read a finished index needn't wait.
+    from bids import BIDSLayout, BIDSLayoutIndexer
+
     ignore: list[str | re.Pattern[str]] = list(IGNORED)
     if subjects is not None:
         kept = "|".join(re.escape(label) for label in subjects)

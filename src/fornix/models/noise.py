@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.covariance import ledoit_wolf
 
 from fornix.errors import FornixError
 
@@ -102,6 +101,8 @@ def whitener(rest: NDArray[Any], degrees: int, *, where: str) -> Floats:
     FornixError
         If the covariance is singular in spite of the shrinkage: channels without any noise.
     """
+    from sklearn.covariance import ledoit_wolf  # a second, which few who come by here need
+
     times = rest if rest.ndim == 3 else rest[None]
     each = [ledoit_wolf(one, assume_centered=True)[0] for one in times]
     covariance = np.mean(each, axis=0) * (times.shape[1] / degrees)

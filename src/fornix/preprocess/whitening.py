@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.covariance import ledoit_wolf
 
 from fornix.errors import FornixError, did_you_mean
 from fornix.preprocess.material import text
@@ -63,6 +62,8 @@ def noise_covariance(
     where: str,
 ) -> NDArray[np.float64]:
     """Return the covariance of single trials about their stimulus' mean, (channel, channel)."""
+    from sklearn.covariance import ledoit_wolf  # a second, which most epochs needn't wait
+
     codes = np.unique(stimuli.astype(str), return_inverse=True)[1]
     counts = np.bincount(codes[measuring], minlength=codes.max() + 1)
     used = np.flatnonzero(measuring & (counts[codes] > 1))
