@@ -107,13 +107,17 @@ class Place:
 
     @classmethod
     def make(cls, root: Path, study: str, variant: str | None) -> Place:
-        """Copy the project; ``study`` is ``tiny`` or one of ``config/studies``."""
-        root.mkdir(parents=True)
+        """Copy the project; ``study`` is ``tiny`` or one of ``config/studies``.
+
+        A copy that is there is updated, and keeps its cache.
+        """
+        root.mkdir(parents=True, exist_ok=True)
         for name in COPIED:
             source = PROJECT / name
             if source.is_dir() and not source.is_symlink():
-                shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
+                drop = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(source, root / name, ignore=drop, dirs_exist_ok=True)
+            elif not (root / name).is_symlink():
                 shutil.copy2(source, root / name, follow_symlinks=False)
         file = f"config/studies/{study}.yaml"
         if study == "tiny":
@@ -399,21 +403,25 @@ def main() -> None:
     parser.add_argument("--study", default="tiny", help="tiny, or one of config/studies")
     parser.add_argument("--variant")
     parser.add_argument("--seeds", type=seeds_of, default=[0], help="such as 0-19")
-    parser.add_argument("--folder", type=Path, required=True, help="a new folder to work in")
+    parser.add_argument(
+        "--folder", type=Path, required=True, help="to work in; what ran in peace there is kept"
+    )
     given: Mapping[str, Any] = vars(parser.parse_args())
     if reason := missing():
         sys.exit(f"no Slurm here: {reason}")
     folder: Path = given["folder"].absolute()
-    quiet = Place.make(folder / "quiet", given["study"], given["variant"])
     begun = time.monotonic()
+    quiet = Place.make(folder / "quiet", given["study"], given["variant"])
     done = quiet.run()
     if done.returncode:
         sys.exit(done.stdout + done.stderr)
     print(f"quiet: {time.monotonic() - begun:.0f} s, {len(quiet.digests())} artifacts", flush=True)
+    shutil.rmtree(folder / "slurm", ignore_errors=True)  # of a call that was interrupted
     failed = 0
     # As many jobs at a time as there are cores: more would each take longer, and die more often.
     with cluster(folder / "slurm", os.cpu_count() or 1) as slurm:
         for seed in given["seeds"]:
+            shutil.rmtree(folder / f"seed-{seed}", ignore_errors=True)
             place = Place.make(folder / f"seed-{seed}", given["study"], given["variant"])
             outcome = Chaos(place, slurm, seed).run(quiet)
             print(outcome, flush=True)
