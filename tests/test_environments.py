@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -54,6 +56,18 @@ def test_the_lock_builds_on_any_machine():
     """A build tag would tie it to one kind of machine; torch is what it would happen to."""
     assert not [name for name, version in LOCK.items() if version.local]
     assert LOCK["torch"] == Version("2.13.0")
+
+
+def test_the_lock_installs_on_the_oldest_python():
+    """Some distributions' Python 3.11 is 3.11.2 for good, and pip then finds no such version."""
+    oldest = PYPROJECT["requires-python"].removeprefix(">=") + ".0"
+    wanted = dict.fromkeys(LOCK, "")
+    for one in distributions():
+        name = canonicalize_name(one.name)
+        if LOCK.get(name) == Version(Version(one.version).public):
+            wanted[name] = one.metadata.get("Requires-Python") or ""
+    assert sum(map(bool, wanted.values())) > 100  # metadata were found
+    assert not [name for name, python in wanted.items() if oldest not in SpecifierSet(python)]
 
 
 def test_conda_and_apptainer_install_by_the_lock_and_name_no_versions():
