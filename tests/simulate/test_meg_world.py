@@ -101,7 +101,7 @@ def test_sensors_stand_around_the_head():
 def test_ceiling_over_time_is_the_planted_one(dataset, epochs):
     _, truth = dataset
     values, shown = epochs
-    found = noise_ceiling(values.reshape(len(values), -1), shown).share.reshape(values.shape[1:])
+    found = noise_ceiling(values.reshape(len(values), -1), shown).reshape(values.shape[1:])
     planted = np.array(truth["meg"]["ceiling"])
     assert len(planted) == found.shape[1]
     # 80 pictures and 3 repeats: a sensor's ceiling has a standard error of 0.1, and sensors share

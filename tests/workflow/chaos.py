@@ -32,7 +32,7 @@ import yaml
 PROJECT = Path(__file__).parents[2]
 sys.path[:0] = [str(PROJECT / "tests")]
 
-from one_node_slurm import Slurm, cluster, missing  # noqa: E402 - found by the line above
+from one_node_slurm import ENDED, Slurm, cluster, missing  # noqa: E402 - found by the line above
 
 COPIED = ("Snakefile", "rules", "workflow", "profiles", "config", "src")
 ON_SLURM = (
@@ -49,7 +49,6 @@ IDLE_S = 30.0
 GIVE_UP_S = 3600.0
 VICTIMS = {"job": 3, "process": 4, "controller": 2, "snakemake": 2, "node": 1}
 """Who is killed, and how often by comparison."""
-ENDED = {"COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL", "OUT_OF_MEMORY"}
 
 TINY: dict[str, Any] = {
     "name": "tiny",

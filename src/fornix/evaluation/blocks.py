@@ -92,6 +92,12 @@ def cuts(places: Places, n_rows: int) -> Iterator[Cut]:
         yield Cut(every[block], pieces)
 
 
+def add_sums(sums: Floats, values: Floats, pieces: list[tuple[int, slice]]) -> None:
+    """Add the sums over each piece of a block: (row, column) to (row, place)."""
+    for place, columns in pieces:
+        sums[:, place] += values[:, columns].sum(1)
+
+
 def counts(places: Places) -> NDArray[np.intp]:
     """Return the number of units of each place."""
     return np.array([len(units) for _, _, units in places], dtype=np.intp)

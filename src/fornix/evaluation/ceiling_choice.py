@@ -113,14 +113,14 @@ def _of_block(
     one: HeldOut, kind: str, responses: NDArray[Any], shown: NDArray[Any], averaged: NDArray[Any]
 ) -> tuple[Floats, Floats, Floats]:
     """Return the ceiling of R² of some units, NSD's, and the reliability of halves, (unit,)."""
-    nsd = noise_ceiling(responses, shown, averaged).share
+    nsd = noise_ceiling(responses, shown, averaged)
     # The same halves for every block.
     rng = generator(one.seed, "evaluate", "split half", one.name)
     halves = np.maximum(split_half(responses, shown, SPLITS, rng), 0)
     if kind == "split_half":
         return _stepped_down(halves, shown, averaged), nsd, halves
     if kind == "explainable_variance":
-        return explainable_variance(responses, shown, averaged).share, nsd, halves
+        return explainable_variance(responses, shown, averaged), nsd, halves
     return nsd, nsd, halves
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,26 +11,9 @@ from fornix.evaluation.comparisons import PRODUCTS, compare, pooled, vectors
 from fornix.evaluation.metrics import Floats, centred, normalised_product, sums_by
 
 
-class NoiseCeiling(NamedTuple):
-    """Ceiling of each unit.
-
-    Attributes
-    ----------
-    share
-        float64 (unit,): share of the variance of the scored averages that the stimuli explain,
-        0 to 1, the ceiling of R² and the square of that of r. NaN without repeats, or where a
-        unit doesn't vary.
-    n_repeated
-        Stimuli that were shown twice or more.
-    """
-
-    share: Floats
-    n_repeated: int
-
-
 def noise_ceiling(
     responses: NDArray[Any], stimuli: NDArray[Any], n_averaged: NDArray[Any] | None = None
-) -> NoiseCeiling:
+) -> Floats:
     """Return each unit's noise ceiling from the variance over repeats.
 
     The noise ceiling signal-to-noise ratio of the Natural Scenes Dataset (Allen et al. 2022, Nat
@@ -49,6 +32,12 @@ def noise_ceiling(
     n_averaged
         Samples in each scored average; None: all repeats of a stimulus are averaged.
 
+    Returns
+    -------
+    float64 (unit,): share of the variance of the scored averages that the stimuli explain, 0 to 1,
+    the ceiling of R² and the square of that of r. NaN without repeats, or where a unit doesn't
+    vary.
+
     Notes
     -----
     With unequal repeats the noise variance is pooled by degrees of freedom, which for equal ones
@@ -56,9 +45,8 @@ def noise_ceiling(
     """
     values = np.asarray(responses, dtype=np.float64)
     _, codes, counts = np.unique(stimuli, return_inverse=True, return_counts=True)
-    repeated = int((counts > 1).sum())
-    if not repeated:
-        return NoiseCeiling(np.full(values.shape[1], np.nan), 0)
+    if counts.max() < 2:
+        return np.full(values.shape[1], np.nan)
     noise = (centred(values, codes) ** 2).sum(0) / (counts - 1).sum()
     total = values.var(0, ddof=1)
     signal = np.maximum(0, total - noise)
@@ -66,12 +54,12 @@ def noise_ceiling(
     with np.errstate(invalid="ignore", divide="ignore"):
         share = signal / (signal + noise * (1 / averaged).mean())
     flat = total <= 1e-12 * np.maximum((values**2).mean(0), 1e-300)
-    return NoiseCeiling(np.where(flat, np.nan, share), repeated)
+    return np.where(flat, np.nan, share)
 
 
 def explainable_variance(
     responses: NDArray[Any], stimuli: NDArray[Any], n_averaged: NDArray[Any] | None = None
-) -> NoiseCeiling:
+) -> Floats:
     """Return each unit's ceiling from the signal power, which is unbiased.
 
     Sahani & Linden 2003 (NIPS 15): from n repeats, the power of the signal is that of the mean
@@ -91,14 +79,13 @@ def explainable_variance(
 
     Returns
     -------
-    NoiseCeiling
-        ``share`` is cut at 0, which is where a unit without signal ends in half of all cases.
+    float64 (unit,), as :func:`noise_ceiling`; cut at 0, which is where a unit without signal ends
+    in half of all cases.
     """
     values = np.asarray(responses, dtype=np.float64)
     _, codes, counts = np.unique(stimuli, return_inverse=True, return_counts=True)
-    repeated = int((counts > 1).sum())
-    if not repeated or len(counts) < 2:
-        return NoiseCeiling(np.full(values.shape[1], np.nan), 0)
+    if counts.max() < 2 or len(counts) < 2:
+        return np.full(values.shape[1], np.nan)
     n, k = len(values), len(counts)
     about_mean = centred(values)
     sums = sums_by(codes, about_mean)
@@ -109,7 +96,7 @@ def explainable_variance(
     averaged = counts if n_averaged is None else np.asarray(n_averaged)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = signal / (signal + noise * (1 / averaged).mean())
-    return NoiseCeiling(np.where(about_mean.any(0), share, np.nan), repeated)
+    return np.where(about_mean.any(0), share, np.nan)
 
 
 def split_half(

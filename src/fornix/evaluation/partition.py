@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fornix.evaluation.blocks import Places, cuts
+from fornix.evaluation.blocks import Places, add_sums, cuts
 from fornix.evaluation.held_out import HeldOut, read_units
 from fornix.evaluation.metrics import Floats, centred, correlation_factors, folds_are_large
 from fornix.evaluation.table import score_row
@@ -39,8 +39,7 @@ def partition_rows(one: HeldOut, places: Places) -> list[dict[str, Any]]:
         shared, own = r2_split(observed, predicted, parts)
         shares = shared, own, r_split(observed, predicted, parts, one.fold)
         for metric, values in zip(METRICS, shares, strict=True):
-            for place, columns in cut.pieces:
-                sums[metric][:, place] += values[:, columns].sum(1)
+            add_sums(sums[metric], values, cut.pieces)
     return [
         score_row(
             subject=one.name,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fornix.evaluation.blocks import Block, Places, counts
+from fornix.evaluation.blocks import Block, Places, add_sums, counts
 from fornix.evaluation.metrics import (
     Floats,
     centred,
@@ -124,6 +124,7 @@ class _Sums:
     ) -> None:
         """Add a block: scores (unit,), influences (sample, unit), and factors of the null."""
         left, right = factors
+        add_sums(self.influence, influence, pieces)
         by_item = sums_by(self.items.codes, left)
         of_item = right[self.items.first]
         for place, columns in pieces:
@@ -133,7 +134,6 @@ class _Sums:
             self.null[:, place] += null_of_sum(
                 by_item[:, columns], of_item[:, columns], permutations
             )
-            self.influence[:, place] += influence[:, columns].sum(1)
 
     def means(self) -> tuple[Floats, Floats, Floats, Floats]:
         """Return value, product (place,), null (permutation, place), influence (item, place)."""

@@ -12,7 +12,7 @@ from fnmatch import fnmatch
 
 import numpy as np
 
-from fornix.evaluation.blocks import Places, counts
+from fornix.evaluation.blocks import Places, add_sums, counts
 from fornix.evaluation.corrections import Corrections, Row
 from fornix.evaluation.held_out import HeldOut
 from fornix.evaluation.metrics import Floats, correlation_factors
@@ -113,10 +113,8 @@ def _parts(one: HeldOut, places: Places, target: str) -> tuple[Floats, Floats]:
     added, influence = np.zeros(shape), np.zeros(shape)
     for block in one.blocks(places, target):
         left, right = correlation_factors(block.observed, block.predicted, one.fold)
-        products, moved = left * right, influence_of_factors(left, right, one.fold)
-        for place, columns in block.pieces:
-            added[:, place] += products[:, columns].sum(1)
-            influence[:, place] += moved[:, columns].sum(1)
+        add_sums(added, left * right, block.pieces)
+        add_sums(influence, influence_of_factors(left, right, one.fold), block.pieces)
     n = counts(places)
     together = one.drawn_together[0]
     return summed_by_item(added / n, one.exchangeable), summed_by_item(influence / n, together)

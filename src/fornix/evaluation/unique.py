@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fornix.evaluation.blocks import Places, counts, cuts
+from fornix.evaluation.blocks import Places, add_sums, counts, cuts
 from fornix.evaluation.held_out import HeldOut
 from fornix.evaluation.metrics import Floats, centred, correlation_factors
 from fornix.evaluation.permutation import null_interval, p_value, sign_flips
@@ -69,9 +69,7 @@ def _added(one: HeldOut, places: Places) -> dict[tuple[str, str], Floats]:
             without = one.predicted(f"{JOINT}-{space}", cut.units)
             part = _contributions(observed, without, one.fold)
             for metric in METRICS:
-                added = whole[metric] - part[metric]
-                for place, columns in cut.pieces:
-                    found[space, metric][:, place] += added[:, columns].sum(1)
+                add_sums(found[space, metric], whole[metric] - part[metric], cut.pieces)
     n = np.maximum(counts(places), 1)
     return {key: sums / n for key, sums in found.items()}
 
