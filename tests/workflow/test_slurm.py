@@ -221,26 +221,59 @@ def test_features_go_on_after_the_last_block(large, slurm, tmp_path):
 
 
 def test_a_training_on_several_nodes_by_the_template_of_torchrun(finished, slurm, tmp_path):
-    """Two tasks stand for two nodes: an agent of torchrun and a process of the training each."""
-    vit = {**VIT, "training": {"steps": 40, "batch_size": 8}}
+    """Two tasks stand for two nodes: an agent of torchrun and a process of the training each.
+
+    It ends in the bytes of a quiet one although its time is over once and its node dies once.
+    """
     raw = {**finished.raw, "claims": [], "compute": {"devices": 2, "device": "cpu"}}
-    raw |= {"fits": {"vit": vit}, "features": {}}
+    raw |= {"fits": {"vit": VIT}, "features": {}}
     alone = finished.begun(tmp_path / "alone", "fits", "scores", "reports", "features")
     alone.write(raw)
     project = alone.begun(tmp_path / "project")
     alone.snakemake("--until", "fit")
-    before = last_job(slurm)
     less = ("--nodes=1", "--ntasks-per-node=2", "--gpus-per-node=1", "--cpus-per-task=1")
-    call = ("sbatch", *less, "--mem=4G", "--partition=gpu", "--output=fit.log")
+    call = ("sbatch", "--parsable", *less, "--mem=4G", "--partition=gpu", "--output=fit.log")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     template = "workflow/profiles/slurm/torchrun.sbatch"
-    subprocess.run(
+    number = subprocess.run(
         [*call, template, "small.yaml", "vit"],
         cwd=project.root,
         env={**project.environment, "PATH": path},
         check=True,
-    )
-    ended = wait_for(lambda: [job for job in new_jobs(slurm, before) if job["JobState"] in ENDED])
-    assert ended[0]["JobState"] == "COMPLETED", (project.root / "fit.log").read_text()
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+
+    def job() -> dict[str, str]:
+        return next(job for job in slurm.jobs() if job["JobId"] == number)
+
+    def again(restarts: str) -> bool:
+        return (job()["JobState"], job()["Restarts"]) == ("PENDING", restarts)
+
+    def start() -> None:
+        time.sleep(2)  # Slurm refuses to start a job in the second in which it ended
+        slurm.call("scontrol", "update", f"JobId={number}", "StartTime=now")
+
+    def trains(since: float) -> bool:
+        assert job()["JobState"] not in ENDED, (project.root / "fit.log").read_text()
+        files = project.root.glob("cache/fits/.vit-*.partial/.scratch/*.pt")
+        return any(path.stat().st_mtime > since for path in files)
+
+    wait_for(lambda: trains(0))
+    # What the template asks Slurm for, two minutes before the time is over.
+    slurm.call("scancel", "--batch", "--signal=USR1", number)
+    wait_for(lambda: again("1"))
+    begun = time.time()
+    start()
+    wait_for(lambda: trains(begun))
+    slurm.kill_node()
+    slurm.start_node()
+    wait_for(lambda: again("2"))
+    start()
+    wait_for(lambda: job()["JobState"] in ENDED)
+    log = (project.root / "fit.log").read_text()
+    assert job()["JobState"] == "COMPLETED", log
+    first, second = (int(step) for step in re.findall(r"goes on from step (\d+) of 1500", log))
+    assert 0 < first < second
     assert digest(project, "fits/vit-*") == digest(alone, "fits/vit-*")
     assert "fit vit" not in project.plan()
