@@ -191,8 +191,12 @@ class Slurm:
         if "drain" in self.call("sinfo", "--noheader", "--format=%T"):
             self.resume()
         for job in self.jobs():
-            if job["JobState"] == "PENDING" and job.get("Reason") == "BeginTime":
+            if job["JobState"] != "PENDING":
+                continue
+            if job.get("Reason") == "BeginTime":
                 self.call("scontrol", "update", f"JobId={job['JobId']}", "StartTime=now")
+            elif job.get("Reason", "").startswith("launch_failed"):
+                self.call("scontrol", "release", job["JobId"])  # its node died while it began
 
     def resume(self) -> None:
         """Let a node take jobs again, from which Slurm itself has taken them.

@@ -154,9 +154,9 @@ def test_processes_of_this_machine_end_in_the_same_bytes(inputs, tmp_path, monke
     found, addresses, clusters = [], [], workers._cluster
 
     def cluster(*given):
-        one = clusters(*given)
+        one, tend = clusters(*given)
         addresses.append(one.scheduler_address)
-        return one
+        return one, tend
 
     monkeypatch.setattr(workers, "_cluster", cluster)
     for count in (1, 2):

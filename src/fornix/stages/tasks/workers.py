@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -68,7 +68,7 @@ def each(
         return
     try:
         import dask
-        from dask.distributed import Client, KilledWorker, as_completed
+        from dask.distributed import Client, KilledWorker
     except ImportError:
         problem = "a job is to be shared out to workers, and dask's cluster isn't installed"
         mend = "pip install 'fornix[cluster]', or leave compute.cluster and cluster_workers out"
@@ -79,17 +79,30 @@ def each(
         threads = {f"{one}_NUM_THREADS": resources.threads for one in ("OMP", "MKL", "OPENBLAS")}
         stack.enter_context(dask.config.set({"distributed.nanny.pre-spawn-environ": threads}))
         security = _keys(Path(spill))
-        cluster = stack.enter_context(_cluster(resources, security, Path(spill)))
+        cluster, tend = _cluster(resources, security, Path(spill))
+        stack.enter_context(cluster)
         client = stack.enter_context(Client(cluster, security=security))
         futures = client.map(work, parts, pure=False)
         try:
-            for future in track(as_completed(futures), "blocks of units", len(parts)):
+            for future in track(_as_done(futures, tend), "blocks of units", len(parts)):
                 future.result()
         except KilledWorker as error:
             problem = f"the workers that took a part of this job ended, {error.allowed_failures} "
             problem += "times and once more; the memory may be too small"
             mend = "raise compute.memory_mb, or take fewer cluster_workers"
             raise FornixError(problem, where="compute.cluster", mend=mend) from None
+
+
+def _as_done(futures: Sequence[Any], tend: Callable[[], None]) -> Iterator[Any]:
+    """Give futures as they are done, and look after the workers meanwhile."""
+    from dask.distributed import wait
+
+    waiting = set(futures)
+    while waiting:
+        with suppress(TimeoutError):
+            done, waiting = wait(waiting, timeout=1, return_when="FIRST_COMPLETED")
+            yield from done
+        tend()
 
 
 def _keys(folder: Path) -> Any:
@@ -112,12 +125,12 @@ def _keys(folder: Path) -> Any:
     return Security(require_encryption=True, tls_ca_file=str(paths["cert"]), **own)
 
 
-def _cluster(resources: Compute, security: Any, spill: Path) -> Any:
-    """Return dask's cluster, with its workers on their way."""
+def _cluster(resources: Compute, security: Any, spill: Path) -> tuple[Any, Callable[[], None]]:
+    """Return dask's cluster, with its workers on their way, and what looks after them."""
     if resources.cluster == "local":
         from dask.distributed import LocalCluster
 
-        return LocalCluster(
+        cluster = LocalCluster(
             n_workers=resources.cluster_workers,
             threads_per_worker=1,
             processes=True,
@@ -128,13 +141,16 @@ def _cluster(resources: Compute, security: Any, spill: Path) -> Any:
             memory_limit=0,  # blocks are made to fit
             local_directory=str(spill),
         )
+        return cluster, lambda: None  # it starts a process anew by itself
     try:
-        from dask_jobqueue import SLURMCluster
+        from fornix.stages.tasks.slurm_workers import SlurmWorkers
     except ImportError:
         problem = "cluster: slurm needs dask-jobqueue, which isn't installed"
         mend = "pip install 'fornix[cluster]', or take cluster: local"
         raise FornixError(problem, where="compute.cluster", mend=mend) from None
-    cluster = SLURMCluster(
+    workers = SlurmWorkers(
+        resources.cluster_workers,
+        spill,
         cores=1,
         processes=1,
         job_cpu=resources.threads,
@@ -143,10 +159,7 @@ def _cluster(resources: Compute, security: Any, spill: Path) -> Any:
         security=security,
         shared_temp_directory=str(spill),
         local_directory=str(spill),
-        log_directory=str(spill),
         scheduler_options={"dashboard": False},
         worker_extra_args=["--no-dashboard", "--memory-limit", "0"],
     )
-    # Jobs that end before the work does, by a time limit say, are submitted anew.
-    cluster.adapt(minimum_jobs=resources.cluster_workers, maximum_jobs=resources.cluster_workers)
-    return cluster
+    return workers.cluster, workers.tend
