@@ -59,7 +59,7 @@ docs: $(VENV)/.ready-dev
 lock:
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip --quiet install --editable '.[cluster,dev,slurm,storage]'
+	.venv-lock/bin/python -m pip --quiet install --editable '.[cluster,dev,generic,slurm,storage]'
 	{ sed -n '/^#/p' envs/constraints.txt; \
 	  .venv-lock/bin/python -m pip freeze --exclude-editable --exclude fornix \
 	  | sed -E 's/(==[^+]+)\+.*/\1/'; } > envs/constraints.new
@@ -90,7 +90,7 @@ $(VENV)/.ready: pyproject.toml envs/constraints.txt envs/weights.txt | $(VENV)/b
 
 $(VENV)/.ready-dev: $(VENV)/.ready envs/motion.txt envs/vision.txt
 	@echo "fornix: installing what the tests need"
-	@$(PIP) install --constraint envs/constraints.txt --editable '.[cluster,dev,slurm,storage]'
+	@$(PIP) install --constraint envs/constraints.txt --editable '.[cluster,dev,generic,slurm,storage]'
 	@$(PIP) install --no-deps --requirement envs/motion.txt
 	@rm -rf $(VENV)/vision
 	@$(PIP) install --no-deps --target $(VENV)/vision --requirement envs/vision.txt

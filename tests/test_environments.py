@@ -31,7 +31,7 @@ def pins(name):
 LOCK = pins("constraints.txt")
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
 EXTRAS = PYPROJECT["optional-dependencies"]
-INSTALLED = ("cluster", "dev", "slurm", "storage")
+INSTALLED = ("cluster", "dev", "generic", "slurm", "storage")
 
 
 @pytest.mark.parametrize(
