@@ -40,7 +40,10 @@ listener_threads 2
 worker_threads 2
 scheduler_threads 1
 """
-SETTINGS = {"execd_spool_dir": "{root}/execd", "min_uid": "0", "min_gid": "0"}
+SETTINGS = {
+    **{"execd_spool_dir": "{root}/execd", "min_uid": "0", "min_gid": "0"},
+    "login_shells": "none",  # what root's own shell does at its start is no part of a test
+}
 PARALLEL_ENVIRONMENT = f"""\
 pe_name smp
 slots {SLOTS}

@@ -94,7 +94,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="memory that all jobs share, MB",
     )
-    how.add_argument("--profile", help="Snakemake profile: a folder, or slurm")
+    how.add_argument("--profile", help="Snakemake profile: a folder, or slurm or generic")
     how.add_argument("-n", "--dry-run", action="store_true", help="only say what would be run")
     top.set_defaults(run=_run)
     return top

@@ -149,7 +149,7 @@ def project_files() -> Path:
 
 
 def profile(name: str) -> str:
-    """Return a profile's folder, absolute; ``slurm`` is one that comes with Fornix."""
+    """Return a profile's folder, absolute; ``slurm`` and ``generic`` come with Fornix."""
     ours = project_files() / "workflow/profiles" / name
     return str(Path(name).resolve() if Path(name).is_dir() or not ours.is_dir() else ours)
 

@@ -1,12 +1,11 @@
 #!/bin/bash
-# What the scheduler starts: runs the script of a job, and leaves its exit status for status.sh.
-#
-#     qsub ... workflow/profiles/generic/job.sh JOBSCRIPT
-cd "${PBS_O_WORKDIR:-.}" || exit 1
-bash "$1"
+# properties = {properties}
+# The script of a job, with what Snakemake puts between braces; single ones are written double.
+# It leaves the job's exit status for status.sh.
+( {exec_job} )
 status=$?
-place=".snakemake/generic/${JOB_ID:-$PBS_JOBID}"
-mkdir -p .snakemake/generic
+cd "${{PBS_O_WORKDIR:-.}}" || exit 1
+place=".snakemake/generic/${{JOB_ID:-$PBS_JOBID}}"
 echo "$status" > "$place.unfinished"
 mv "$place.unfinished" "$place.exit"
 exit "$status"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # What became of a job: success, failed or running.
 #
-#     workflow/profiles/generic/status.sh ID
+#     status.sh ID
 #
 # A job that the scheduler has ended leaves no exit status: it has failed if the queue says that it
 # doesn't know it. A scheduler that doesn't answer says nothing of the kind.
