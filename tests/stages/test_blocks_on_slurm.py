@@ -91,7 +91,7 @@ def test_jobs_end_in_the_bytes_of_one_process(slurm, tmp_path, cramped):
 
 def test_jobs_that_end_before_the_work_does_are_submitted_again(slurm, tmp_path, cramped, watchful):
     """One before its process has begun, one in the middle."""
-    inputs = inputs_of(tmp_path, 20_000)
+    inputs = inputs_of(tmp_path, 24_000)
     before = len(slurm.jobs())
 
     def cancel(number, when):
@@ -99,7 +99,7 @@ def test_jobs_that_end_before_the_work_does_are_submitted_again(slurm, tmp_path,
             time.sleep(0.05)
         while not when():
             time.sleep(0.05)
-        slurm.call("scancel", jobs[number]["JobId"])
+        slurm.call("scancel", "--signal=KILL", jobs[number]["JobId"])  # a TERM ends it in 5 s
 
     def kills():
         cancel(0, lambda: True)
