@@ -226,7 +226,8 @@ def test_a_training_on_several_nodes_by_the_template_of_torchrun(finished, slurm
     It ends in the bytes of a quiet one although its time is over once and its node dies once.
     """
     raw = {**finished.raw, "claims": [], "compute": {"devices": 2, "device": "cpu"}}
-    raw |= {"fits": {"vit": VIT}, "features": {}}
+    vit = {**VIT, "training": {"steps": 800, "batch_size": 8}}
+    raw |= {"fits": {"vit": vit}, "features": {}}
     alone = finished.begun(tmp_path / "alone", "fits", "scores", "reports", "features")
     alone.write(raw)
     project = alone.begun(tmp_path / "project")
@@ -273,7 +274,7 @@ def test_a_training_on_several_nodes_by_the_template_of_torchrun(finished, slurm
     wait_for(lambda: job()["JobState"] in ENDED)
     log = (project.root / "fit.log").read_text()
     assert job()["JobState"] == "COMPLETED", log
-    first, second = (int(step) for step in re.findall(r"goes on from step (\d+) of 1500", log))
+    first, second = (int(step) for step in re.findall(r"goes on from step (\d+) of 800", log))
     assert 0 < first < second
     assert digest(project, "fits/vit-*") == digest(alone, "fits/vit-*")
     assert "fit vit" not in project.plan()
