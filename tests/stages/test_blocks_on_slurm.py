@@ -17,6 +17,7 @@ from fornix.store.artifact import Target, open_artifact
 from fornix.study.compute import Compute
 from fornix.study.fits.ridge import RidgeFit
 from one_node_slurm import ENDED, cluster, missing
+from waiting import wait_for
 
 pytestmark = pytest.mark.long
 pytest.importorskip("dask_jobqueue", reason="no dask-jobqueue (pip install '.[cluster]')")
@@ -72,10 +73,7 @@ def watchful(monkeypatch):
 
 def ended(slurm):
     """Return the jobs so far, once none of them is left."""
-    deadline = time.monotonic() + 20
-    while any(job["JobState"] not in ENDED for job in slurm.jobs()):
-        assert time.monotonic() < deadline, slurm.jobs()
-        time.sleep(0.2)
+    wait_for(lambda: all(job["JobState"] in ENDED for job in slurm.jobs()), 20)
     return slurm.jobs()
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,6 +79,31 @@ class Project:
             for folder in (root / "cache").glob(pattern):
                 shutil.rmtree(folder)
         return found
+
+    def digest(self, pattern: str) -> str:
+        """Return the digest of the contents of an artifact."""
+        path = next(self.root.glob(f"cache/{pattern}/manifest.json"))
+        found: str = json.loads(path.read_text())["digest"]
+        return found
+
+    @contextmanager
+    def running(self, *words: str, succeeds: bool = True) -> Iterator[subprocess.Popen[bytes]]:
+        """Run Snakemake beside the test; at the end it must have succeeded, unless it needn't."""
+        with (self.root / "run.txt").open("w") as said:
+            run = subprocess.Popen(
+                [str(BIN / "snakemake"), "--configfile", "small.yaml", *words],
+                cwd=self.root,
+                env=self.environment,
+                stdout=said,
+                stderr=said,
+            )
+            try:
+                yield run
+                code = run.wait(timeout=600)
+            finally:
+                run.kill()
+                run.wait()
+        assert code == 0 or not succeeds, (self.root / "run.txt").read_text()
 
     def call(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(

@@ -10,14 +10,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from one_node_slurm import ENDED, Slurm, cluster, environment_of, missing
+from waiting import wait_for
 
 pytestmark = pytest.mark.long
 
@@ -49,15 +49,6 @@ def last_job(slurm: Slurm) -> int:
     return max([int(job["JobId"]) for job in slurm.jobs()], default=0)
 
 
-def wait_for(what: Callable[[], object], seconds: float = 240) -> object:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := what():
-            return found
-        time.sleep(0.01)
-    pytest.fail("what was waited for didn't come")
-
-
 def process(slurm: Slurm, stage: str) -> int | None:
     """Return the process of a stage's job, once there is one."""
     for pid in slurm.processes():
@@ -68,42 +59,15 @@ def process(slurm: Slurm, stage: str) -> int | None:
     return None
 
 
-@contextmanager
-def running(project, *words: str):
-    """Run Snakemake beside the test; at the end it must have succeeded."""
-    call = [str(Path(sys.executable).parent / "snakemake"), "--configfile", "small.yaml", *words]
-    with (project.root / "run.txt").open("w") as said:
-        run = subprocess.Popen(
-            call,
-            cwd=project.root,
-            env=project.environment,
-            stdout=said,
-            stderr=said,
-        )
-        try:
-            yield run
-            code = run.wait(timeout=600)
-        finally:
-            run.kill()
-            run.wait()
-    assert code == 0, (project.root / "run.txt").read_text()
-
-
-def digest(project, pattern: str) -> str:
-    """Return the digest of the contents of an artifact."""
-    path = next(project.root.glob(f"cache/{pattern}/manifest.json"))
-    return json.loads(path.read_text())["digest"]
-
-
 def test_a_study_ends_in_the_same_bytes_as_on_one_machine(finished, slurm, tmp_path):
     project = finished.begun(tmp_path / "project", "*/of_gabor-*", "reports")
     fits = {"of_gabor": finished.raw["fits"]["of_gabor"]}
     project.write({**finished.raw, "fits": fits})
     before = last_job(slurm)
-    with running(project, *PROFILE, *QUICK):
+    with project.running(*PROFILE, *QUICK):
         pass
     for pattern in ("fits/of_gabor-*/sub-01", "fits/of_gabor-*/sub-02", "scores/of_gabor-*"):
-        assert digest(project, pattern) == digest(finished, pattern)
+        assert project.digest(pattern) == finished.digest(pattern)
     assert (project.root / "results/small/report.html").exists()
     # Two fits, an evaluation and the report: the fits are submitted together.
     fit, evaluate, report = new_jobs(slurm, before)
@@ -133,7 +97,7 @@ def test_a_training_goes_on_after_a_signal_and_after_a_dead_node(finished, slurm
         files = project.root.glob("cache/fits/.vit-*.partial/.scratch/*.pt")
         return any(path.stat().st_mtime > since for path in files)
 
-    with running(project, "--omit-from", "features", *PROFILE, *QUICK):
+    with project.running("--omit-from", "features", *PROFILE, *QUICK):
         first = wait_for(lambda: job_that_runs(before))
         given = environment_of(wait_for(lambda: process(slurm, "fit")))
         wait_for(lambda: saved(0))
@@ -157,7 +121,7 @@ def test_a_training_goes_on_after_a_signal_and_after_a_dead_node(finished, slurm
     assert next(job for job in slurm.jobs() if job["JobId"] == second["JobId"])["Restarts"] == "1"
     log = next(project.root.glob("logs/fit/vit-*.log")).read_text()
     assert int(re.search(r"goes on from step (\d+) of 1500", log)[1]) > 0
-    assert digest(project, "fits/vit-*") == digest(alone, "fits/vit-*")
+    assert project.digest("fits/vit-*") == alone.digest("fits/vit-*")
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +149,7 @@ def test_a_job_out_of_memory_or_time_gets_more_of_both(large, slurm, tmp_path):
 
     # No process that imports what it needs lives on the memory of the first attempt.
     little = ("--set-resources", "features:mem_mb=250*attempt")
-    with running(project, "--until", "features", *little, *PROFILE, *QUICK):
+    with project.running("--until", "features", *little, *PROFILE, *QUICK):
         wait_for(lambda: [job for job in jobs() if job["JobState"] == "FAILED"])
         with lock.open("a") as held:
             fcntl.flock(held, fcntl.LOCK_EX)  # the second attempt waits until its time is over
@@ -197,7 +161,7 @@ def test_a_job_out_of_memory_or_time_gets_more_of_both(large, slurm, tmp_path):
     assert memory == ["250M", "500M", "750M"]
     assert [job["TimeLimit"] for job in jobs()] == ["00:30:00", "00:00:00", "01:30:00"]
     assert "exceeded memory limit" in Path(jobs()[0]["StdOut"]).read_text()
-    assert digest(project, "features/large-*") == digest(large, "features/large-*")
+    assert project.digest("features/large-*") == large.digest("features/large-*")
 
 
 def test_features_go_on_after_the_last_block(large, slurm, tmp_path):
@@ -209,7 +173,7 @@ def test_features_go_on_after_the_last_block(large, slurm, tmp_path):
         files = list(project.root.glob("cache/features/.large-*.partial/.progress.json"))
         return bool(files) and json.loads(files[0].read_text())["state"]["rows"] > 0
 
-    with running(project, "--until", "features", *PROFILE, *QUICK):
+    with project.running("--until", "features", *PROFILE, *QUICK):
         wait_for(some_rows)
         os.kill(process(slurm, "features"), signal.SIGSTOP)  # no more until it is killed
         slurm.call("scancel", "--signal=KILL", new_jobs(slurm, before)[0]["JobId"])
@@ -217,7 +181,7 @@ def test_features_go_on_after_the_last_block(large, slurm, tmp_path):
     path = next(project.root.glob("cache/features/large-*/manifest.json"))
     notes = json.loads(path.read_text())["notes"]
     assert 0 < notes["rows_resumed"] < notes["n_rows"]
-    assert digest(project, "features/large-*") == digest(large, "features/large-*")
+    assert project.digest("features/large-*") == large.digest("features/large-*")
 
 
 def test_a_training_on_several_nodes_by_the_template_of_torchrun(finished, slurm, tmp_path):
@@ -276,5 +240,5 @@ def test_a_training_on_several_nodes_by_the_template_of_torchrun(finished, slurm
     assert job()["JobState"] == "COMPLETED", log
     first, second = (int(step) for step in re.findall(r"goes on from step (\d+) of 800", log))
     assert 0 < first < second
-    assert digest(project, "fits/vit-*") == digest(alone, "fits/vit-*")
+    assert project.digest("fits/vit-*") == alone.digest("fits/vit-*")
     assert "fit vit" not in project.plan()
